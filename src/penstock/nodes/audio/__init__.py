@@ -1,0 +1,1 @@
+"""Audio nodes: codecs and filters."""

@@ -1,0 +1,31 @@
+"""The kinds that penstock brings, and where their classes are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["ALIASES", "BUILTIN"]
+
+BUILTIN: Final[dict[str, str]] = {
+    "audio::gain": "penstock.nodes.audio.gain:Gain",
+    "audio::opus::decoder": "penstock.nodes.audio.opus_decoder:OpusDecoder",
+    "audio::opus::encoder": "penstock.nodes.audio.opus_encoder:OpusEncoder",
+    "audio::resampler": "penstock.nodes.audio.resampler:Resampler",
+    "containers::mp4::muxer": "penstock.nodes.containers.mp4_muxer:Mp4Muxer",
+    "containers::ogg::demuxer": "penstock.nodes.containers.ogg_demuxer:OggDemuxer",
+    "containers::ogg::muxer": "penstock.nodes.containers.ogg_muxer:OggMuxer",
+    "core::file_reader": "penstock.nodes.files.file_reader:FileReader",
+    "core::file_writer": "penstock.nodes.files.file_writer:FileWriter",
+    "core::object_store_writer": "penstock.nodes.objects.object_store_writer:ObjectStoreWriter",
+    "core::passthrough": "penstock.nodes.flow.passthrough:Passthrough",
+    "core::sink": "penstock.nodes.flow.sink:Sink",
+    "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
+    "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
+    "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
+    "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
+    "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
+    "streamkit::http_input": "penstock.nodes.http.http_input:HttpInput",
+    "streamkit::http_output": "penstock.nodes.http.http_output:HttpOutput",
+}
+
+ALIASES: Final[dict[str, str]] = {}

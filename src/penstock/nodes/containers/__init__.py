@@ -1,0 +1,1 @@
+"""Container nodes: demuxers and muxers."""

@@ -1,0 +1,1 @@
+"""Nodes that move packets without looking into them."""

@@ -1,0 +1,1 @@
+"""The two ends of a oneshot run: its request and its answer."""

@@ -1,0 +1,8 @@
+"""For those who write nodes and stores: contract suites, ``run_node``, scripted faults, real servers.
+
+Needs pytest; nothing in penstock outside this package imports it.
+"""
+
+from penstock.testing.harness import FakeContext, NodeResult, run_node
+
+__all__ = ["FakeContext", "NodeResult", "run_node"]
