@@ -36,6 +36,8 @@ __all__ = [
     "Unsupported",
     "UploadGone",
     "UpstreamFailed",
+    "describe",
+    "root_cause",
 ]
 
 
@@ -183,3 +185,11 @@ def describe(error: BaseException) -> str:
     if isinstance(error, PenstockError):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error that matters: groups of one are opened, and in larger ones a failed input is a consequence."""
+    while isinstance(error, BaseExceptionGroup):
+        inside = [root_cause(one) for one in error.exceptions]
+        error = next((one for one in inside if not isinstance(one, UpstreamFailed)), inside[0])
+    return error

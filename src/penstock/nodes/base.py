@@ -216,8 +216,11 @@ class Transform(_Described[C]):
         """Turn one packet into none, one or several."""
         raise NotImplementedError
 
-    def finish(self) -> list[Packet] | None:
-        """Return what is still held back; called once, after the last packet of a clean end."""
+    def finish(self) -> Iterable[Packet] | None:
+        """Give what is still held back, lazily where it is much; called once, after the last packet of a clean end.
+
+        Runs in a worker thread, and so does the iteration.
+        """
         return None
 
     def close(self) -> None:

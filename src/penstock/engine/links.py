@@ -1,0 +1,117 @@
+"""The ends of channels as a node sees them: an output that fans out, an input that counts.
+
+Fan-out is one channel an edge. A ``reliable`` edge makes the sender wait for its slowest reader; a ``best_effort``
+edge never waits: it keeps the newest packets and counts those it dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.errors import ChannelClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.channels import Channel
+    from penstock.engine.record import NodeRecord
+    from penstock.packets import Packet
+
+__all__ = ["Input", "Link", "Output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One edge of an output: its channel, and whether the sender waits for it."""
+
+    channel: Channel[Packet]
+    best_effort: bool = False
+
+
+class Output:
+    """One output pin: a sender for any number of edges.
+
+    Without edges it discards. When a reader has stopped, its edge is taken off; when the last one has, a oneshot
+    output raises ``ChannelClosed`` (nobody wants the work any more), a live one discards until somebody connects.
+    """
+
+    __slots__ = ("_links", "_record", "_tolerant", "name")
+
+    def __init__(self, name: str, record: NodeRecord, links: Sequence[Link], *, tolerant: bool) -> None:
+        self.name = name
+        self._record = record
+        self._links = list(links)
+        self._tolerant = tolerant or not links
+
+    async def send(self, packet: Packet, /) -> None:
+        """Send one packet to every edge, waiting for the reliable ones."""
+        await self.send_many((packet,))
+
+    async def send_many(self, packets: Sequence[Packet], /) -> None:
+        """Send packets to every edge in turn, waiting for the reliable ones.
+
+        Raises:
+            ChannelClosed: every reader has stopped, in a oneshot run.
+        """
+        gone: list[Link] = []
+        for link in self._links:
+            try:
+                if link.best_effort:
+                    dropped = link.channel.offer_many(packets)
+                    if dropped:
+                        self._record.discard(dropped, "best_effort")
+                else:
+                    await link.channel.send_many(packets)
+            except ChannelClosed:
+                gone.append(link)
+        record = self._record
+        record.sent += len(packets)
+        record.sent_bytes += sum([packet.size for packet in packets])
+        if gone or not self._links:
+            self._drop(gone, len(packets))
+
+    def close(self) -> None:
+        """End every edge cleanly. Idempotent."""
+        for link in self._links:
+            link.channel.close()
+
+    def fail(self, error: BaseException, /) -> None:
+        """End every edge with ``error``."""
+        for link in self._links:
+            link.channel.fail(error)
+
+    def _drop(self, gone: list[Link], packets: int) -> None:
+        self._links = [link for link in self._links if link not in gone]
+        if self._links:
+            return
+        if not self._tolerant:
+            raise ChannelClosed(f"{self.name}: no reader is left")
+        self._record.discard(packets, "no_reader")
+
+
+class Input:
+    """One input pin of an async node: its channel, with the node's counters."""
+
+    __slots__ = ("_channel", "_record")
+
+    def __init__(self, channel: Channel[Packet], record: NodeRecord) -> None:
+        self._channel = channel
+        self._record = record
+
+    async def receive(self) -> Packet | None:
+        """Return the next packet, or None at the clean end."""
+        packets = await self.receive_many(1)
+        return packets[0] if packets else None
+
+    async def receive_many(self, limit: int = 0, /) -> list[Packet]:
+        """Return what is queued, waiting for the first packet; an empty list at the clean end."""
+        packets = await self._channel.receive_many(limit)
+        record = self._record
+        record.received += len(packets)
+        record.received_bytes += sum([packet.size for packet in packets])
+        return packets
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._channel.stop()

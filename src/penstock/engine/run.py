@@ -1,0 +1,291 @@
+"""One run of a graph, oneshot or dynamic: prepare every node, let the packets flow, drain, report.
+
+A run ends in one of four ways. Its inputs end and everything is worked off. It is asked to stop: the sources end, the
+rest drains within a deadline. A node fails: a oneshot run ends with that error, in a dynamic run the node is marked
+Failed and those that do not depend on it go on. Or it is aborted: everything is cancelled, and sinks clean up.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import CancelScope, create_task_group, current_time, get_cancelled_exc_class
+
+from penstock.engine.build import instantiate, wire
+from penstock.engine.context import Context, RunIdentity
+from penstock.engine.events import Event, EventBus
+from penstock.engine.record import NodeRecord
+from penstock.engine.outcome import Outcome, RunReport
+from penstock.engine.states import NodeState, StopReason
+from penstock.engine.stats import publish_stats
+from penstock.engine.units import Unit, end_reason
+from penstock.errors import ChannelClosed, NodeError, RunCancelled, UpstreamFailed, describe, root_cause
+from penstock.telemetry import OBJECT_COMMITTED, RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from penstock.engine.graph import Graph
+
+    from penstock.nodes.base import RequestPort
+
+__all__ = ["Run", "RunOptions", "new_run_id", "run_graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run behaves.
+
+    Attributes:
+        drain_timeout_s: how long a run that was asked to stop, or a oneshot run that failed, may take to end.
+        stop_grace_s: how long a source may take to notice that it should end, before it is cancelled.
+        run_id: a name for the run; made up when empty.
+    """
+
+    drain_timeout_s: float = 30.0
+    stop_grace_s: float = 1.0
+    run_id: str = ""
+
+
+def new_run_id() -> str:
+    """A name that sorts by time and does not repeat, safe in file names and object keys."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+async def run_graph(
+    graph: Graph,
+    *,
+    request: RequestPort | None = None,
+    options: RunOptions | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> RunReport:
+    """Run a graph to its end and return the report; failures of nodes are in it, not raised."""
+    run = Run(graph, request=request, options=options)
+    if on_event is not None:
+        run.events.subscribe(on_event)
+    return await run.execute()
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Why a run is ending, as far as is known."""
+
+    stop_reason: str = ""
+    aborted: str = ""
+    error: BaseException | None = None
+    objects: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+class Run:
+    """A run that can be watched and stopped. Make it inside the event loop; ``execute`` it once."""
+
+    def __init__(self, graph: Graph, *, request: RequestPort | None = None, options: RunOptions | None = None) -> None:
+        self.graph = graph
+        self.options = options or RunOptions()
+        self.events = EventBus()
+        self.identity = RunIdentity(
+            self.options.run_id or new_run_id(), graph.spec.name or "pipeline", graph.spec.mode, graph.spec.attributes
+        )
+        self.records: dict[str, NodeRecord] = {}
+        self._request = request
+        self._live = graph.spec.mode == "dynamic"
+        self._stopping = anyio.Event()
+        self._failing = anyio.Event()
+        self._scope = CancelScope()
+        self._ending = _Ending()
+        self.events.subscribe(self._collect)
+
+    # -- control --------------------------------------------------------------------------------------
+
+    def stop(self, reason: str = "requested") -> None:
+        """Ask the run to end early: sources end, what is under way drains within the deadline. Idempotent."""
+        if self._stopping.is_set():
+            return
+        self._ending.stop_reason = reason
+        self._stopping.set()
+        self._limit(f"the run was stopped ({reason}) and did not drain in {self.options.drain_timeout_s:g} s")
+        self.events.publish(Event(RUN_STOPPING, None, {"reason": reason}))
+
+    def abort(self, reason: str = "requested") -> None:
+        """Cut the run short: every node is cancelled, sinks clean up. Idempotent."""
+        self._ending.aborted = f"the run was aborted ({reason})"
+        self._scope.cancel()
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    async def execute(self) -> RunReport:
+        """Run to the end and return the report. Waits as long as the stream lasts."""
+        started = monotonic()
+        with context(run=self.identity.run_id):
+            self.events.publish(Event(RUN_STARTED, None, {"run_id": self.identity.run_id, "name": self.identity.name}))
+            try:
+                units = self._build()
+            except NodeError as error:
+                self._fail(error)
+            else:
+                with self._scope:
+                    await self._run_units(units)
+            report = self._report(monotonic() - started)
+            self.events.publish(Event(RUN_FINISHED, None, report.as_dict()))
+        return report
+
+    def _build(self) -> list[Unit]:
+        self.records = {n.id: NodeRecord(n.id, n.kind, self.events) for n in self.graph.nodes.values()}
+        return wire(self.graph, instantiate(self.graph), self.records, self._context_of, tolerant=self._live)
+
+    def _context_of(self, record: NodeRecord) -> Context:
+        return Context(record, self.events, self.identity, self._stopping, self._request)
+
+    async def _run_units(self, units: list[Unit]) -> None:
+        ready = await self._prepare(units)
+        async with create_task_group() as group:
+            group.start_soon(self._end_sources, [unit for unit in ready if unit.is_source])
+            group.start_soon(publish_stats, self.records, self.events)
+            async with create_task_group() as tasks:
+                for unit in ready:
+                    tasks.start_soon(self._drive, unit)
+            group.cancel_scope.cancel()
+
+    async def _prepare(self, units: list[Unit]) -> list[Unit]:
+        """Initialise all nodes at once; return the units that may run: all, or in a live run those that could start."""
+        ready: list[Unit] = []
+
+        async def prepare(unit: Unit) -> None:
+            try:
+                await unit.prepare()
+            except NodeError as error:
+                await self._close(unit, error)
+                if not self._live:
+                    group.cancel_scope.cancel()
+            except get_cancelled_exc_class():
+                await self._close(unit, None)
+                raise
+            else:
+                ready.append(unit)
+
+        async with create_task_group() as group:
+            group.start_soon(self._give_up_preparing, group.cancel_scope)
+            async with create_task_group() as tasks:
+                for unit in units:
+                    tasks.start_soon(prepare, unit)
+            group.cancel_scope.cancel()
+        if self._stopping.is_set() or (len(ready) < len(units) and not self._live):
+            for unit in ready:
+                await self._close(unit, None)
+            return []
+        return ready
+
+    async def _give_up_preparing(self, scope: CancelScope) -> None:
+        await self._stopping.wait()
+        scope.cancel()
+
+    async def _drive(self, unit: Unit) -> None:
+        """Run one unit to its end, whatever that is, and pass the end on to its neighbours."""
+        error: BaseException | None = None
+        reason = end_reason(unit)
+        try:
+            with unit.scope:
+                await unit.run()
+            if unit.scope.cancelled_caught:
+                reason = StopReason.SHUTDOWN
+        except get_cancelled_exc_class():
+            await self._close(unit, RunCancelled(self._ending.aborted or "the run was cut short"), StopReason.SHUTDOWN)
+            raise
+        except Exception as raised:  # noqa: BLE001 - whatever a node raises is the node's failure
+            error = root_cause(raised)
+            if isinstance(error, ChannelClosed):
+                error, reason = None, StopReason.OUTPUT_CLOSED
+        await self._close(unit, error, reason)
+
+    async def _close(self, unit: Unit, error: BaseException | None, reason: StopReason = StopReason.SHUTDOWN) -> None:
+        """Close a unit, settle the states of its nodes, and end its channels as the run's fate demands."""
+        try:
+            await unit.close()
+        except NodeError as late:
+            if error is None:
+                error = late
+            else:
+                error.add_note(f"and while closing: {late}")
+        if error is not None and not isinstance(error, RunCancelled):
+            error = self._fail(error, unit)
+        for record in unit.records:
+            record.stop(reason if error is None else StopReason.SHUTDOWN)
+        if error is None and not self._live:
+            error = self._ending.error  # a run that has failed ends no stream cleanly
+        unit.end(error)
+
+    def _fail(self, error: BaseException, unit: Unit | None = None) -> BaseException:
+        """Note a failure: of its node always, of the run if it is the first; start ending a oneshot run."""
+        node = error.node if isinstance(error, NodeError) else unit.records[0].node_id if unit else None
+        if not isinstance(error, NodeError) and node is not None:
+            error = NodeError(node, error)
+        cause = error.__cause__ if isinstance(error, NodeError) else error
+        if node in self.records and not self.records[node].ended:
+            self.records[node].enter(NodeState.FAILED, describe(cause or error))
+        consequence = isinstance(cause, UpstreamFailed)
+        if self._ending.error is None or (not consequence and _is_consequence(self._ending.error)):
+            self._ending.error = error
+        if self._live and not consequence:
+            logger.error("%s", error, extra={"fields": {"node": node}})
+        if not self._live:
+            self._failing.set()
+            self._limit("the run failed and did not end in time")
+        return error
+
+    async def _end_sources(self, sources: list[Unit]) -> None:
+        """Cancel sources that do not end by themselves when the run is stopped, and at once when it has failed."""
+
+        async def after_stop() -> None:
+            await self._stopping.wait()
+            await anyio.sleep(self.options.stop_grace_s)
+            self._failing.set()
+
+        async with create_task_group() as group:
+            group.start_soon(after_stop)
+            await self._failing.wait()
+            for source in sources:
+                source.scope.cancel()
+            group.cancel_scope.cancel()
+
+    def _limit(self, message: str) -> None:
+        """Cancel everything when the drain deadline passes."""
+        deadline = current_time() + self.options.drain_timeout_s
+        if deadline < self._scope.deadline:
+            self._scope.deadline = deadline
+            self._ending.aborted = message
+
+    # -- report ---------------------------------------------------------------------------------------
+
+    def _collect(self, event: Event) -> None:
+        if event.name == OBJECT_COMMITTED:
+            self._ending.objects.append(event.fields)
+
+    def _report(self, seconds: float) -> RunReport:
+        ending = self._ending
+        cut_short = self._scope.cancelled_caught
+        if ending.error is not None:
+            outcome = Outcome.FAILED
+        elif cut_short:
+            outcome = Outcome.CANCELLED
+        else:
+            outcome = Outcome.STOPPED if self._stopping.is_set() else Outcome.COMPLETED
+        return RunReport(
+            run_id=self.identity.run_id,
+            name=self.identity.name,
+            mode=self.identity.mode,
+            outcome=outcome,
+            seconds=seconds,
+            nodes={name: record.as_dict() for name, record in self.records.items()},
+            objects=tuple(ending.objects),
+            warnings=tuple(f"{name}: {text}" for name, record in self.records.items() for text in record.warnings),
+            error=ending.error or (RunCancelled(ending.aborted) if cut_short else None),
+        )
+
+
+def _is_consequence(error: BaseException) -> bool:
+    return isinstance(error.__cause__, UpstreamFailed)
