@@ -9,7 +9,6 @@ Without ``fields`` there is one pin, ``out``, fed by the field ``field`` (``medi
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Self
 
 import anyio
@@ -17,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from penstock.nodes.base import Node, NodeConfig, node
 from penstock.nodes.http.request import DEFAULT_FIELD, request_of
+from penstock.nodes.stopping import cut_short_by, plain_errors
 from penstock.pins import BINARY, InputPin, OutputPin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from penstock.channels import Receiver, Sender
     from penstock.nodes.base import NodeContext, RequestPort
@@ -102,7 +102,7 @@ class HttpInput(Node[HttpInputConfig]):
             name = self.config.field or DEFAULT_FIELD
             await _forward_field(ctx, request, name, self.config.required, ctx.output())
             return
-        with _plain_errors():
+        with plain_errors():
             async with anyio.create_task_group() as tasks:
                 for field in self.config.fields:
                     output = ctx.output(field.name)
@@ -120,39 +120,15 @@ async def _forward_field(
 
 async def _forward(received: Receiver[Packet], output: Sender[Packet], stopping: anyio.Event) -> None:
     """Hand packets on until the input ends or the run stops; those that had arrived by then are handed on too."""
-    with _plain_errors():
-        async with anyio.create_task_group() as tasks:
-            wait = anyio.CancelScope()
-
-            async def cut_the_wait_short() -> None:
-                await stopping.wait()
-                wait.cancel()
-
-            tasks.start_soon(cut_the_wait_short)
-            while not stopping.is_set():
-                packets: list[Packet] = []
-                with wait:
-                    packets = await received.receive_many()
-                if packets:
-                    await output.send_many(packets)
-                    wait = anyio.CancelScope()
-                elif not stopping.is_set():
-                    tasks.cancel_scope.cancel()
-                    return
-    packets = []
-    with anyio.move_on_after(0):  # no wait: only what is queued already
-        packets = await received.receive_many()
+    async with cut_short_by(stopping) as wait:
+        last_round = False
+        while not last_round:
+            last_round = stopping.is_set()  # then there is no wait: what is queued comes, and nothing after it
+            packets: list[Packet] = []
+            with wait():
+                packets = await received.receive_many()
+            if packets:
+                await output.send_many(packets)
+            elif not stopping.is_set():
+                return
     received.stop()
-    await output.send_many(packets)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Raise the first error of a task group itself: it is the one to tell, and it says where it came from."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from first.__cause__
