@@ -3,6 +3,7 @@
 Needs pytest; nothing in penstock outside this package imports it.
 """
 
+from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.testing.harness import FakeContext, NodeResult, run_node
 
-__all__ = ["FakeContext", "NodeResult", "run_node"]
+__all__ = ["FakeContext", "FaultLayer", "FaultScript", "NodeResult", "run_node"]
