@@ -1,0 +1,179 @@
+"""The checked form of a pipeline: nodes with valid configuration, joined by edges that fit.
+
+``check`` is pure: it opens nothing and starts nothing, and a graph that it returns can be built. What only shows when
+nodes start (files, credentials, models) is found when they are prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.engine.cycles import sort_nodes
+from penstock.engine.document import Path
+from penstock.engine.needs import EdgeMode, Need
+from penstock.engine.report import Report
+from penstock.engine.spec import Mode, NodeSpec, PipelineSpec
+from penstock.engine.validation import validate
+from penstock.engine.wiring import Edge, check_types, join
+from penstock.errors import PenstockError
+from penstock.findings import Finding, Position, Severity
+from penstock.nodes.base import NodeConfig
+from penstock.nodes.registry import BrokenPlugin, NodeClass, Registry, UnknownKind
+from penstock.pins import InputPin, OutputPin
+
+__all__ = ["HTTP_INPUT", "HTTP_OUTPUT", "LOOPING_KINDS", "Edge", "EdgeMode", "Graph", "GraphNode", "check"]
+
+HTTP_INPUT = "streamkit::http_input"
+HTTP_OUTPUT = "streamkit::http_output"
+LOOPING_KINDS = frozenset({"transport::moq::peer"})
+"""Kinds that face the network on both sides: they need no input, and a cycle may run through them."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A node that can be built.
+
+    Attributes:
+        id: its name in the pipeline.
+        kind: the kind as written, which may be an alias of ``cls.kind``.
+        cls: the class to build it from.
+        config: its parameters.
+        inputs, outputs: the pins it has with this configuration; a DYNAMIC pin stands for a family.
+        position: where it is written, if it is written anywhere.
+    """
+
+    id: str
+    kind: str
+    cls: NodeClass
+    config: NodeConfig
+    inputs: tuple[InputPin, ...]
+    outputs: tuple[OutputPin, ...]
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A pipeline that can run.
+
+    Attributes:
+        spec: what it was made from.
+        nodes: by id, in the order of the file.
+        edges: in the order of the file.
+        order: the ids so that packets flow forward; edges into ``LOOPING_KINDS`` may point back.
+    """
+
+    spec: PipelineSpec
+    nodes: Mapping[str, GraphNode]
+    edges: tuple[Edge, ...]
+    order: tuple[str, ...] = field(repr=False)
+
+    @property
+    def mode(self) -> Mode:
+        """How it runs."""
+        return self.spec.mode
+
+    def into(self, node: str) -> list[Edge]:
+        """The edges that enter a node."""
+        return [edge for edge in self.edges if edge.target == node]
+
+    def out_of(self, node: str) -> list[Edge]:
+        """The edges that leave a node."""
+        return [edge for edge in self.edges if edge.source == node]
+
+
+def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Finding]]:
+    """Check a pipeline against the kinds of ``registry``.
+
+    Returns:
+        The graph, or None if there is any error in ``spec.errors`` or here; and every finding of this step in the
+        order of the file. What merely follows from an error of ``parse`` is not repeated.
+    """
+    report = Report(spec.document, spec.errors)
+    nodes: dict[str, GraphNode] = {}
+    for node in spec.nodes.values():
+        if report.full:
+            break
+        checked = _check_node(node, spec, registry, report)
+        if checked is not None:
+            nodes[node.id] = checked
+    joined = join(spec.nodes, nodes, report)
+    sources: dict[str, list[str]] = {name: [] for name in spec.nodes}
+    for edge, _ in joined:
+        sources[edge.target].append(edge.source)
+    loops = {node.id for node in spec.nodes.values() if node.kind in LOOPING_KINDS}
+    order, cycles = sort_nodes(sources, loops)
+    for cycle in cycles:
+        _report_cycle(cycle, joined, report)
+    check_types(nodes, order, joined, report)
+    _check_ends(spec, nodes, joined, report)
+    _check_mode(spec, report)
+    findings = report.findings
+    if spec.errors or any(finding.severity is Severity.ERROR for finding in findings):
+        return None, findings
+    return Graph(spec, nodes, tuple(edge for edge, _ in joined), tuple(order)), findings
+
+
+def _check_node(node: NodeSpec, spec: PipelineSpec, registry: Registry, report: Report) -> GraphNode | None:
+    if not node.kind:
+        return None
+    document = spec.document
+    try:
+        cls = registry.get(node.kind)
+    except (UnknownKind, BrokenPlugin) as error:
+        path: Path = (*node.path, "kind")
+        hidden = f"{document.show(path, node.kind)} is not a known kind"
+        report.error(path, hidden if path in document.variables else str(error), of_value=True)
+        return None
+    model = cls.Config
+    path = (*node.path, "params")
+    config: Any = validate(model, node.params, path, document, report, lenient=model.lenient_extra)
+    if config is None:
+        return None
+    try:
+        inputs, outputs = cls.pins(config)
+    except PenstockError as error:
+        report.error(path, str(error))
+        return None
+    return GraphNode(node.id, node.kind, cls, config, tuple(inputs), tuple(outputs), document.position(node.path))
+
+
+def _report_cycle(cycle: Sequence[str], joined: Sequence[tuple[Edge, Need]], report: Report) -> None:
+    first, last = cycle[0], cycle[-1]
+    path = next(need.path for edge, need in joined if (edge.source, edge.target) == (last, first))
+    through = " or ".join(sorted(LOOPING_KINDS))
+    shown = " > ".join([*cycle, first])
+    report.error(path, f"the nodes form a cycle: {shown}; only {through} may close one", of_value=True)
+
+
+def _check_ends(
+    spec: PipelineSpec, nodes: Mapping[str, GraphNode], joined: Sequence[tuple[Edge, Need]], report: Report
+) -> None:
+    """Report nodes that would never get a packet, and sources whose packets nobody takes."""
+    fed = {node.id for node in spec.nodes.values() if node.needs}
+    read = {edge.source for edge, _ in joined}
+    for node in nodes.values():
+        written = spec.nodes[node.id]
+        if node.inputs and node.id not in fed and node.kind not in LOOPING_KINDS:
+            if report.faulty((*written.path, "needs")):
+                continue
+            report.error(written.path, f"'{node.id}' ({node.kind}) has no input: add 'needs'")
+        elif not node.inputs and node.outputs and node.id not in read:
+            report.warning(written.path, f"nothing takes what '{node.id}' ({node.kind}) gives")
+
+
+def _check_mode(spec: PipelineSpec, report: Report) -> None:
+    if report.faulty(("mode",)):
+        return
+    outputs = [node for node in spec.nodes.values() if node.kind == HTTP_OUTPUT]
+    if spec.mode is Mode.DYNAMIC:
+        for node in spec.nodes.values():
+            if node.kind in (HTTP_INPUT, HTTP_OUTPUT):
+                message = f"{node.kind} works in oneshot pipelines alone; add 'mode: oneshot' at the top"
+                report.error((*node.path, "kind"), message, of_value=True)
+    elif not outputs and not any(not node.kind for node in spec.nodes.values()):
+        report.error(("mode",), f"a oneshot pipeline needs one {HTTP_OUTPUT}, which gives the answer; it has none")
+    for node in outputs[1:] if spec.mode is Mode.ONESHOT else ():
+        message = f"a oneshot pipeline has one {HTTP_OUTPUT}, and '{outputs[0].id}' is one already"
+        report.error((*node.path, "kind"), message, of_value=True)

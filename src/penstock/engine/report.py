@@ -1,0 +1,87 @@
+"""Collecting findings: all of them at once, in the order of the file, up to a bound."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from penstock.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from penstock.engine.document import Document, Path
+
+__all__ = ["MAX_FINDINGS", "Report", "in_order", "nearest"]
+
+MAX_FINDINGS = 100
+MAX_CANDIDATES = 200
+MAX_NAME = 64
+
+
+class Report:
+    """The findings of one step.
+
+    A finding is left out when an earlier step has found an error at its place, above it or below it: what
+    follows from an error is not news. Beyond ``MAX_FINDINGS`` the rest is counted as one.
+    """
+
+    def __init__(self, document: Document, known: Iterable[Path] = ()) -> None:
+        self._document = document
+        self._findings: list[Finding] = []
+        self._at: set[Path] = set()
+        self._above: set[Path] = set()
+        for path in known:
+            self._at.add(path)
+            self._above.update(path[:length] for length in range(len(path)))
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found, in the order of the file."""
+        return in_order(self._findings)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much was found that looking further is no use."""
+        return len(self._findings) > MAX_FINDINGS
+
+    def error(self, path: Path, message: str, *, of_value: bool = False) -> None:
+        """Something that stops the pipeline from running, at the key (or the value) of ``path``."""
+        self._find(path, message, Severity.ERROR, of_value)
+
+    def warning(self, path: Path, message: str, *, of_value: bool = False) -> None:
+        """Something that is probably not what was meant."""
+        self._find(path, message, Severity.WARNING, of_value)
+
+    def show(self, path: Path, value: Any) -> str:
+        """Name a value in a message; see ``Document.show``."""
+        return self._document.show(path, value)
+
+    def add(self, finding: Finding) -> None:
+        """A finding with a place of its own."""
+        if self.full:
+            return
+        if len(self._findings) == MAX_FINDINGS:
+            finding = Finding(f"more than {MAX_FINDINGS} findings; the rest is not shown", file=finding.file)
+        self._findings.append(finding)
+
+    def faulty(self, path: Path) -> bool:
+        """Whether an earlier step found an error at ``path``, above it or below it."""
+        return path in self._above or any(path[:length] in self._at for length in range(len(path) + 1))
+
+    def _find(self, path: Path, message: str, severity: Severity, of_value: bool) -> None:
+        if not (self._at and self.faulty(path)) and not self.full:
+            self.add(self._document.finding(path, message, severity, of_value=of_value))
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by their place; those without one come last."""
+    return sorted(findings, key=lambda finding: (finding.position is None, finding.position or ()))
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` when a candidate is like ``name``, else nothing."""
+    known = list(candidates)
+    if len(known) > MAX_CANDIDATES or len(name) > MAX_NAME:
+        return ""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
