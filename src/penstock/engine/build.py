@@ -18,9 +18,8 @@ from penstock.nodes.base import Node, Transform
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from penstock.engine.graph import Edge, Graph, GraphNode
-
     from penstock.engine.context import Context
+    from penstock.engine.graph import Edge, Graph, GraphNode
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
@@ -118,7 +117,8 @@ def wire(
         entries[edge.target][edge.target_pin] = channel
 
     def output(name: str, pin: str) -> Output:
-        return Output(f"{name}.{pin}", records[name], links.get((name, pin), ()), tolerant=tolerant)
+        counts = not isinstance(instances[name], Transform)
+        return Output(f"{name}.{pin}", records[name], links.get((name, pin), ()), tolerant=tolerant, counts=counts)
 
     units: list[Unit] = []
     for group in groups:

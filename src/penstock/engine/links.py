@@ -36,13 +36,25 @@ class Output:
     output raises ``ChannelClosed`` (nobody wants the work any more), a live one discards until somebody connects.
     """
 
-    __slots__ = ("_links", "_record", "_tolerant", "name")
+    __slots__ = ("_counts", "_links", "_record", "_tolerant", "name")
 
-    def __init__(self, name: str, record: NodeRecord, links: Sequence[Link], *, tolerant: bool) -> None:
+    def __init__(
+        self, name: str, record: NodeRecord, links: Sequence[Link], *, tolerant: bool, counts: bool = True
+    ) -> None:
+        """Make the output ``name`` of the node of ``record``.
+
+        Args:
+            name: node and pin, for messages.
+            record: where drops are counted.
+            links: the edges.
+            tolerant: go on and discard when the last reader has stopped.
+            counts: count what is sent; a stage counts by itself.
+        """
         self.name = name
         self._record = record
         self._links = list(links)
         self._tolerant = tolerant or not links
+        self._counts = counts
 
     async def send(self, packet: Packet, /) -> None:
         """Send one packet to every edge, waiting for the reliable ones."""
@@ -65,9 +77,9 @@ class Output:
                     await link.channel.send_many(packets)
             except ChannelClosed:
                 gone.append(link)
-        record = self._record
-        record.sent += len(packets)
-        record.sent_bytes += sum([packet.size for packet in packets])
+        if self._counts:
+            self._record.sent += len(packets)
+            self._record.sent_bytes += sum([packet.size for packet in packets])
         if gone or not self._links:
             self._drop(gone, len(packets))
 

@@ -19,8 +19,8 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 from penstock.engine.build import instantiate, wire
 from penstock.engine.context import Context, RunIdentity
 from penstock.engine.events import Event, EventBus
-from penstock.engine.record import NodeRecord
 from penstock.engine.outcome import Outcome, RunReport
+from penstock.engine.record import NodeRecord
 from penstock.engine.states import NodeState, StopReason
 from penstock.engine.stats import publish_stats
 from penstock.engine.units import Unit, end_reason
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from penstock.engine.graph import Graph
-
     from penstock.nodes.base import RequestPort
 
 __all__ = ["Run", "RunOptions", "new_run_id", "run_graph"]

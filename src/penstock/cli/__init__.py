@@ -1,0 +1,176 @@
+"""The command line: ``penstock run``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``.
+
+Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
+stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
+2 wrong usage, 3 pipeline invalid, 130 or 143 after a signal that was drained.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="penstock",
+    help="Carry live media and data into object storage without losing a byte.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+nodes_app = typer.Typer(help="Show the kinds of node there are.", no_args_is_help=True)
+app.add_typer(nodes_app, name="nodes")
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Set a parameter; VALUE is YAML. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    file: PipelineFile,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="[FIELD=]FILE|-", help="Feed an input field from a file. Repeatable."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE|-", help="Where the answer of the run goes.")
+    ] = None,
+    overrides: SetOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write the report of the run there, as JSON.")
+    ] = None,
+    drain_timeout: Annotated[
+        float,
+        typer.Option("--drain-timeout", metavar="SECONDS", min=0.0, help="How long a stopped run may take to end."),
+    ] = 30.0,
+    tts_fallback: Annotated[
+        str | None,
+        typer.Option(
+            "--tts-fallback",
+            metavar="ENGINE",
+            help="Speak with this engine ('espeak') where a neural voice cannot run.",
+            envvar="PENSTOCK_TTS_FALLBACK",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Run a pipeline to its end.
+
+    The first SIGINT or SIGTERM lets it drain, a second one cuts it short. With -o - the answer is on standard
+    output, and --json events go to standard error.
+    """
+    from penstock.cli.run import RunArguments, run_command
+
+    run_command(
+        RunArguments(
+            file, tuple(inputs or ()), output, tuple(overrides or ()), report, drain_timeout, tts_fallback, as_json
+        ),
+        verbose,
+    )
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pipeline files.", show_default=False)],
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read pipelines and say all that is wrong with them, without running anything."""
+    from penstock.cli.check import check_command
+
+    check_command(files, tuple(overrides or ()), as_json=as_json)
+
+
+@app.command()
+def graph(
+    file: PipelineFile,
+    form: Annotated[str, typer.Option("--format", metavar="text|mermaid|dot", help="How to draw it.")] = "text",
+    overrides: SetOption = None,
+) -> None:
+    """Draw the graph of a pipeline."""
+    from penstock.cli.check import graph_command
+
+    graph_command(file, form, tuple(overrides or ()))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of pipeline files, for editors."""
+    from penstock.cli.nodes import schema_command
+
+    schema_command()
+
+
+@nodes_app.command("list")
+def nodes_list(as_json: JsonOption = False) -> None:
+    """List the kinds of node, built in and from plugins."""
+    from penstock.cli.nodes import list_command
+
+    list_command(as_json=as_json)
+
+
+@nodes_app.command("describe")
+def nodes_describe(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Such as core::object_store_writer.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a kind of node does, its pins and its parameters."""
+    from penstock.cli.nodes import describe_command
+
+    describe_command(kind, as_json=as_json)
+
+
+@app.command()
+def inspect(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="A file, or an object: file:///dir/key, s3://bucket/key.")
+    ],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="URL", help="The store of an s3:// URL, if it is not AWS.")
+    ] = None,
+    region: Annotated[str, typer.Option("--region", help="The store's region.")] = "us-east-1",
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="REPORT", help="Verify size and digest against the report of a run."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the codec, duration, size and digest of a media file or object, and verify that it decodes.
+
+    Credentials of an s3:// URL come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the other usual places.
+    """
+    from penstock.cli.inspect import InspectArguments, inspect_command
+
+    inspect_command(InspectArguments(target, endpoint, region, against, as_json))
+
+
+def main() -> None:
+    """Entry point of the ``penstock`` command."""
+    app()

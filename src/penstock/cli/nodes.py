@@ -1,0 +1,71 @@
+"""``penstock nodes`` and ``penstock schema``: what there is to build pipelines from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from penstock.cli.console import Exit, emit, fail, say
+from penstock.nodes.describe import describe_node, summary
+from penstock.nodes.registry import BrokenPlugin, UnknownKind, default_registry
+
+if TYPE_CHECKING:
+    from penstock.nodes.describe import NodeDescription
+
+__all__ = ["describe_command", "list_command", "schema_command"]
+
+
+def list_command(*, as_json: bool) -> None:
+    """Print each kind with its first line of documentation."""
+    registry = default_registry()
+    lines: list[tuple[str, str]] = []
+    for kind in registry:
+        try:
+            lines.append((kind, summary(registry.get(kind))))
+        except BrokenPlugin as error:
+            say(f"warning: {error}")
+    width = max(len(kind) for kind, _ in lines)
+    for kind, text in lines:
+        if as_json:
+            emit({"kind": kind, "summary": text})
+        else:
+            sys.stdout.write(f"{kind:<{width}}  {text}\n")
+
+
+def describe_command(kind: str, *, as_json: bool) -> None:
+    """Print all there is to know of a kind."""
+    try:
+        description = describe_node(default_registry().get(kind))
+    except (UnknownKind, BrokenPlugin) as error:
+        fail(error, Exit.USAGE)
+    if as_json:
+        sys.stdout.write(json.dumps(description.as_dict(), indent=2) + "\n")
+    else:
+        sys.stdout.write(_page(description))
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of pipeline files."""
+    from penstock.engine.schema import pipeline_schema
+
+    sys.stdout.write(json.dumps(pipeline_schema(default_registry()), indent=2) + "\n")
+
+
+def _page(node: NodeDescription) -> str:
+    lines = [node.kind, "", node.text, ""]
+    for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
+        lines.append(f"{title}:{'' if pins else ' none'}")
+        lines += [f"  {pin['name']}: {', '.join(pin['types'])} ({pin['cardinality']})" for pin in pins]
+    lines += ["", f"Parameters:{'' if node.parameters else ' none'}"]
+    for parameter in node.parameters:
+        lines.append(f"  {parameter['name']}: {parameter['type']}{_default(parameter)}")
+        if parameter["description"]:
+            lines.append(f"      {parameter['description']}")
+    if node.example:
+        lines += ["", "Example:", *(f"  {line}" for line in node.example.splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def _default(parameter: dict[str, Any]) -> str:
+    return ", required" if parameter["required"] else f" = {json.dumps(parameter['default'])}"

@@ -1,0 +1,148 @@
+"""``penstock run``: one pipeline, from its file to its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from penstock.cli.console import Exit, fail, human_bytes, say, set_up_logging, show_findings
+from penstock.cli.progress import HumanProgress, JsonProgress
+from penstock.cli.request import STDIO, CommandLineRequest, parse_inputs
+from penstock.engine.graph import HTTP_INPUT, HTTP_OUTPUT
+from penstock.engine.load import load_pipeline
+from penstock.engine.outcome import Outcome, RunReport
+from penstock.engine.run import Run, RunOptions
+from penstock.engine.signals import drain_on_signals
+from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid
+from penstock.nodes.http.request import DEFAULT_FIELD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from penstock.engine.graph import Graph
+
+__all__ = ["RunArguments", "load_or_exit", "run_command"]
+
+STORING_KINDS = frozenset({"core::file_writer", "core::object_store_writer"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunArguments:
+    """The options of ``penstock run``, as given."""
+
+    file: Path
+    inputs: tuple[str, ...] = ()
+    output: str | None = None
+    overrides: tuple[str, ...] = ()
+    report: Path | None = None
+    drain_timeout_s: float = 30.0
+    tts_fallback: str | None = None
+    as_json: bool = False
+
+
+def run_command(arguments: RunArguments, verbosity: int) -> None:
+    """Run a pipeline and end the process with the exit code of its outcome."""
+    set_up_logging(verbosity, as_json=arguments.as_json)
+    if arguments.tts_fallback:
+        os.environ["PENSTOCK_TTS_FALLBACK"] = arguments.tts_fallback
+    graph = load_or_exit(arguments.file, arguments.overrides)
+    try:
+        inputs = parse_inputs(arguments.inputs)
+        _check_request(graph, inputs, arguments.output)
+    except ConfigurationError as error:
+        fail(error, Exit.USAGE)
+    request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
+    try:
+        code = anyio.run(_execute, graph, request, arguments)
+    except KeyboardInterrupt:
+        code = 130
+    except PenstockError as error:
+        fail(error)
+    _exit(code)
+
+
+def load_or_exit(file: Path, overrides: tuple[str, ...]) -> Graph:
+    """Load a pipeline; print what is wrong with it, and end the process if it cannot run."""
+    try:
+        graph, warnings = load_pipeline(file, overrides=overrides)
+    except PipelineInvalid as error:
+        show_findings(error.findings, as_json=False, stream=sys.stderr)
+        raise SystemExit(int(Exit.INVALID)) from None
+    show_findings(warnings, as_json=False, stream=sys.stderr)
+    return graph
+
+
+def _check_request(graph: Graph, inputs: Mapping[str, str], output: str | None) -> None:
+    """See that what the pipeline asks of a request is given, and that what is given is asked for."""
+    fields = _input_fields(graph)
+    for field, required in fields.items():
+        if required and field not in inputs:
+            example = "-i FILE" if field == DEFAULT_FIELD else f"-i {field}=FILE"
+            raise ConfigurationError(f"the pipeline reads the input '{field}': give it with {example} ('-' is stdin)")
+    for field in inputs:
+        if field not in fields:
+            known = f"it reads {', '.join(map(repr, fields))}" if fields else "it reads none"
+            raise ConfigurationError(f"the pipeline has no input '{field}': {known}")
+    kinds = {node.kind for node in graph.nodes.values()}
+    if output is not None and HTTP_OUTPUT not in kinds:
+        raise ConfigurationError(f"the pipeline has no {HTTP_OUTPUT}, so there is no answer for -o {output}")
+    if output is None and HTTP_OUTPUT in kinds and not kinds & STORING_KINDS:
+        raise ConfigurationError("the pipeline answers with data: say where it goes with -o FILE, or -o - for stdout")
+
+
+def _input_fields(graph: Graph) -> dict[str, bool]:
+    """The input fields that a pipeline reads, and whether each is required."""
+    fields: dict[str, bool] = {}
+    for node in graph.nodes.values():
+        if node.kind != HTTP_INPUT:
+            continue
+        config = node.config.model_dump()
+        if config["fields"] is None:
+            fields[config["field"] or DEFAULT_FIELD] = config["required"]
+        else:
+            fields.update({field["name"]: field["required"] for field in config["fields"]})
+    return fields
+
+
+async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: RunArguments) -> int:
+    run = Run(graph, request=request, options=RunOptions(drain_timeout_s=arguments.drain_timeout_s))
+    stream = sys.stderr if arguments.output == STDIO else sys.stdout
+    progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
+    run.events.subscribe(progress)
+    with progress:
+        async with drain_on_signals(run) as watch:
+            report = await run.execute()
+            answered = await request.finish(keep=report.ok) if request is not None else 0
+    if arguments.report is not None:
+        text = json.dumps(report.as_dict(), indent=2, default=str) + "\n"
+        await anyio.Path(arguments.report).write_text(text, encoding="utf-8")
+    if not arguments.as_json:
+        _summarise(report, answered, arguments.output)
+    if report.outcome is Outcome.FAILED or watch.first is None:
+        return Exit.DONE if report.ok else Exit.FAILED
+    return 128 + watch.first
+
+
+def _summarise(report: RunReport, answered: int, output: str | None) -> None:
+    if report.error is not None:
+        say(f"error: {report.error}")
+        for note in getattr(report.error.__cause__, "__notes__", ()):
+            say(f"  note: {note}")
+    elif output is None and answered:
+        say(f"the answer, {human_bytes(answered)}, was not kept; -o FILE keeps it")
+    elif output not in (None, STDIO):
+        say(f"wrote {output}, {human_bytes(answered)}")
+    say(f"{report.outcome.value} in {report.seconds:.2f} s")
+
+
+def _exit(code: int) -> None:
+    """End the process at once: a thread that is stuck in a read of standard input must not hold it up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code) if code >= 128 else sys.exit(code)

@@ -1,0 +1,180 @@
+"""Small nodes and a registry for tests of the engine."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import anyio
+from pydantic import Field
+
+from penstock.engine.events import Event
+from penstock.engine.load import check_text
+from penstock.engine.outcome import RunReport
+from penstock.engine.run import Run, RunOptions
+from penstock.nodes.base import NoConfig, Node, NodeConfig, NodeContext, RequestPort, Transform, node
+from penstock.nodes.builtin import BUILTIN
+from penstock.nodes.registry import Registry
+from penstock.packets import Binary, Packet
+from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
+
+IN = InputPin("in")
+OUT = OutputPin("out", BINARY)
+THROUGH = OutputPin("out", PASSTHROUGH)
+
+
+class SourceConfig(NodeConfig):
+    """How much to send."""
+
+    packets: int = Field(3, description="How many.")
+    size: int = Field(1, description="Bytes each.")
+    fail_at: int = Field(-1, description="Raise before this packet.")
+    forever: bool = Field(False, description="Go on until stopped.")
+
+
+@node("test::source", outputs=[OUT])
+class Source(Node[SourceConfig]):
+    """Send numbered packets."""
+
+    async def run(self, ctx: NodeContext) -> None:
+        out = ctx.output()
+        count = 0
+        while (self.config.forever or count < self.config.packets) and not ctx.stopping.is_set():
+            if count == self.config.fail_at:
+                raise OSError("the source broke")
+            await out.send(Binary(count.to_bytes(4, "big") * self.config.size))
+            count += 1
+            if self.config.forever:
+                await anyio.sleep(0.001)
+
+
+@node("test::stuck", outputs=[OUT])
+class Stuck(Node[NodeConfig]):
+    """A source that never notices that it should stop."""
+
+    async def run(self, ctx: NodeContext) -> None:
+        await ctx.output().send(Binary(b"one"))
+        await anyio.sleep_forever()
+
+
+class FaultConfig(NodeConfig):
+    """Where to fail."""
+
+    at: int = Field(-1, description="Raise at this packet.")
+    prepare: bool = Field(False, description="Raise in prepare.")
+    finish: bool = Field(False, description="Raise in finish.")
+    copies: int = Field(1, description="Packets made of each.")
+
+
+@node("test::fault", inputs=[IN], outputs=[THROUGH])
+class Fault(Transform[FaultConfig]):
+    """Hand on packets until it fails."""
+
+    log: ClassVar[list[str]] = []
+    seen = 0
+
+    def prepare(self, ctx: NodeContext) -> None:
+        if self.config.prepare:
+            raise ValueError("cannot prepare")
+
+    def process(self, packet: Packet, /) -> Packet | list[Packet] | None:
+        if self.seen == self.config.at:
+            raise ValueError("cannot process")
+        self.seen += 1
+        return [packet] * self.config.copies if self.config.copies != 1 else packet
+
+    def finish(self) -> list[Packet] | None:
+        if self.config.finish:
+            raise ValueError("cannot finish")
+        return [Binary(b"tail")]
+
+    def close(self) -> None:
+        self.log.append("closed")
+
+
+@node("test::disguise", inputs=[IN], outputs=[OutputPin("out")])
+class Disguise(Transform[NoConfig]):
+    """Hand on packets without saying what they are."""
+
+    def process(self, packet: Packet, /) -> Packet:
+        return packet
+
+
+class CollectConfig(NodeConfig):
+    """Where to keep what arrives."""
+
+    name: str = Field("default", description="Name of the collection.")
+    hang: bool = Field(False, description="Never read.")
+    prepare_fails: bool = Field(False, description="Raise in prepare.")
+    take: int = Field(0, description="Return after so many packets.")
+
+
+@node("test::collect", inputs=[IN])
+class Collect(Node[CollectConfig]):
+    """Keep what arrives, and how it ended."""
+
+    kept: ClassVar[dict[str, list[Packet]]] = {}
+    ends: ClassVar[dict[str, str]] = {}
+    news: ClassVar[anyio.Event | None] = None
+
+    async def prepare(self, ctx: NodeContext) -> None:
+        if self.config.prepare_fails:
+            raise OSError("no such place")
+
+    async def run(self, ctx: NodeContext) -> None:
+        kept = self.kept.setdefault(self.config.name, [])
+        try:
+            if self.config.hang:
+                await anyio.sleep_forever()
+            while packets := await ctx.input().receive_many():
+                kept += packets
+                if Collect.news is not None:
+                    Collect.news.set()
+                if self.config.take and len(kept) >= self.config.take:
+                    break
+        except BaseException as error:
+            self.ends[self.config.name] = type(error).__name__
+            raise
+        self.ends[self.config.name] = "end"
+
+
+async def collected(count: int, name: str = "default") -> None:
+    """Wait until a collection holds so many packets."""
+    while len(Collect.kept.get(name, ())) < count:
+        Collect.news = anyio.Event()
+        await Collect.news.wait()
+
+
+def registry() -> Registry:
+    made = Registry(dict(BUILTIN))
+    for cls in (Source, Stuck, Fault, Disguise, Collect):
+        made.add(cls.kind, cls)
+    return made
+
+
+def fresh() -> None:
+    Collect.kept.clear()
+    Collect.ends.clear()
+    Collect.news = None
+    Fault.log.clear()
+
+
+async def run_text(
+    text: str,
+    *,
+    control: Callable[[Run], Any] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    request: RequestPort | None = None,
+    **options: Any,
+) -> RunReport:
+    """Run a pipeline; ``control`` is a coroutine function that gets the run while it goes on."""
+    fresh()
+    graph, _ = check_text(text, registry=registry())
+    run = Run(graph, request=request, options=RunOptions(**options))
+    if on_event is not None:
+        run.events.subscribe(on_event)
+    if control is None:
+        return await run.execute()
+    async with anyio.create_task_group() as group:
+        group.start_soon(control, run)
+        report = await run.execute()
+        group.cancel_scope.cancel()
+    return report
