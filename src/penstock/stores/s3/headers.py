@@ -1,0 +1,76 @@
+"""Properties and checksums of objects as S3's headers carry them.
+
+Reference: Amazon S3 API Reference, PutObject, HeadObject; User Guide, "Working with object metadata".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from penstock.errors import Unsupported
+from penstock.stores.base import Checksum, ObjectInfo, ObjectProperties, PutResult
+from penstock.stores.s3.errors import Operation
+from penstock.stores.s3.xml import unquote_etag
+
+__all__ = ["object_info", "property_headers", "put_result", "read_checksum"]
+
+CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
+META = "x-amz-meta-"
+
+_META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
+
+
+def property_headers(operation: Operation, properties: ObjectProperties | None) -> dict[str, str]:
+    """The headers that give an object its properties.
+
+    Raises:
+        Unsupported: a name or value is not what a header can carry unchanged.
+    """
+    headers: dict[str, str] = {}
+    if properties is None:
+        return headers
+    if properties.content_type is not None:
+        if not properties.content_type or not _VALUE.fullmatch(properties.content_type):
+            raise operation.error(Unsupported, "content_type must be printable ASCII and not empty")
+        headers["content-type"] = properties.content_type
+    for name, value in properties.metadata.items():
+        if not _META_NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            limits = "names of lower-case letters, digits and '-', values of printable ASCII without space at the ends"
+            raise operation.error(Unsupported, f"S3 cannot keep the metadata '{name}' as it is: it takes {limits}")
+        headers[META + name] = value
+    return headers
+
+
+def object_info(key: str, headers: Mapping[str, str]) -> ObjectInfo:
+    """An object as the headers of an answer to HEAD describe it."""
+    modified: datetime | None = None
+    with suppress(ValueError):
+        modified = parsedate_to_datetime(headers.get("last-modified", ""))
+    metadata = {name.removeprefix(META): value for name, value in headers.items() if name.startswith(META)}
+    return ObjectInfo(
+        key=key,
+        size=int(headers["content-length"]),
+        etag=unquote_etag(headers.get("etag", "")),
+        modified=modified,
+        properties=ObjectProperties(content_type=headers.get("content-type"), metadata=metadata),
+        checksum=read_checksum(headers),
+    )
+
+
+def put_result(headers: Mapping[str, str], etag: str) -> PutResult:
+    """What the answer to a PUT or Complete says of the new object."""
+    return PutResult(unquote_etag(etag), headers.get("x-amz-version-id"), read_checksum(headers))
+
+
+def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """The strongest checksum of the object's bytes; one of the parts' checksums ("-3" at its end) does not count."""
+    for algorithm in CHECKSUMS:
+        value = headers.get(f"x-amz-checksum-{algorithm}", "")
+        if value and "-" not in value and headers.get("x-amz-checksum-type") != "COMPOSITE":
+            return Checksum(algorithm, value)
+    return None

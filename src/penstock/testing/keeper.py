@@ -1,0 +1,29 @@
+"""Run a program for as long as somebody holds a lease; a script of its own, so that it starts fast.
+
+    python keeper.py LEASE RECORD PROGRAM [ARGUMENT …]
+
+Test processes hold a shared lock on the file LEASE. The keeper waits for the exclusive one, which it gets when the last
+of them has ended, by whatever way: done, interrupted or killed. Then it kills the program and removes RECORD, the file
+by which others would find it. It leads a session of its own, so that Ctrl-C at a terminal does not reach it first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+
+def keep(lease: Path, record: Path, command: list[str]) -> None:
+    """Run ``command`` until the lease is free."""
+    with lease.open("rb") as lock, subprocess.Popen(command, stdin=subprocess.DEVNULL) as program:  # noqa: S603
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        finally:
+            program.kill()
+            record.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
