@@ -90,8 +90,9 @@ class ChannelStatistics:
     received: int
     dropped: int
     queued: int
-    queued_bytes: int
     sent_bytes: int
+    received_bytes: int
+    queued_bytes: int
     waited_s: float
 
 
@@ -101,6 +102,9 @@ class Channel(Generic[T]):
     There is room for a packet while fewer than ``capacity`` packets are queued and their bytes, its own included,
     stay within ``capacity_bytes``; a packet larger than that bound enters an empty channel, so that it cannot be
     stuck for ever.
+
+    Attributes:
+        sent_bytes, received_bytes: counters, to read only.
     """
 
     __slots__ = (
@@ -112,13 +116,14 @@ class Channel(Generic[T]):
         "_readers",
         "_received",
         "_sent",
-        "_sent_bytes",
         "_stopped",
         "_waited_s",
         "_writers",
         "capacity",
         "capacity_bytes",
         "name",
+        "received_bytes",
+        "sent_bytes",
     )
 
     def __init__(
@@ -140,7 +145,7 @@ class Channel(Generic[T]):
         self._stopped = False
         self._readers: deque[asyncio.Future[None]] = deque()
         self._writers: deque[asyncio.Future[None]] = deque()
-        self._sent = self._received = self._dropped = self._sent_bytes = 0
+        self._sent = self._received = self._dropped = self.sent_bytes = self.received_bytes = 0
         self._waited_s = 0.0
 
     # -- sending --------------------------------------------------------------------------------------
@@ -189,7 +194,7 @@ class Channel(Generic[T]):
                 dropped += 1
             queue.append(packet)
             self._bytes += size
-            self._sent_bytes += size
+            self.sent_bytes += size
         self._sent += len(packets)
         self._dropped += dropped
         _wake(self._readers)
@@ -236,11 +241,13 @@ class Channel(Generic[T]):
             packets = list(islice(queue, limit))
             for _ in range(limit):
                 queue.popleft()
-            self._bytes -= sum([packet.size for packet in packets])
+            taken = sum([packet.size for packet in packets])
         else:
             packets = list(queue)
             queue.clear()
-            self._bytes = 0
+            taken = self._bytes
+        self._bytes -= taken
+        self.received_bytes += taken
         self._received += len(packets)
         _wake(self._writers)
         return packets
@@ -269,7 +276,8 @@ class Channel(Generic[T]):
             dropped=self._dropped,
             queued=len(self._queue),
             queued_bytes=self._bytes,
-            sent_bytes=self._sent_bytes,
+            sent_bytes=self.sent_bytes,
+            received_bytes=self.received_bytes,
             waited_s=self._waited_s,
         )
 
@@ -283,24 +291,28 @@ class Channel(Generic[T]):
         """Queue packets from index ``start`` while there is room; return the index of the first left out."""
         self._check_open()
         queue = self._queue
-        room = self.capacity - len(queue)
-        used = self._bytes
-        before = used
-        index = start
-        for packet in packets[start : start + room] if start or len(packets) > room else packets:
-            size = packet.size
-            if used + size > self.capacity_bytes and used:
-                break
-            used += size
-            queue.append(packet)
-            index += 1
-        if index > start:
-            self._bytes = used
-            self._sent += index - start
-            self._sent_bytes += used - before
+        wanted = packets[start : start + self.capacity - len(queue)]
+        size = sum([packet.size for packet in wanted])
+        if self._bytes + size > self.capacity_bytes:
+            wanted, size = self._fitting(wanted)
+        if wanted:
+            queue.extend(wanted)
+            self._bytes += size
+            self._sent += len(wanted)
+            self.sent_bytes += size
             if self._readers:
                 _wake(self._readers)
-        return index
+        return start + len(wanted)
+
+    def _fitting(self, packets: Sequence[T]) -> tuple[Sequence[T], int]:
+        """The packets from the first on that keep within the byte bound, and their bytes."""
+        total = 0
+        for index, packet in enumerate(packets):
+            size = packet.size
+            if self._bytes + total + size > self.capacity_bytes and (self._queue or index):
+                return packets[:index], total
+            total += size
+        return packets, total
 
     def _check_open(self) -> None:
         if self._stopped:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock import packets, pins
 from penstock.channels import Channel
 from penstock.engine.links import Input, Link, Output
-from penstock.engine.stage import Stage, Step
+from penstock.engine.stage import Stage
+from penstock.engine.step import Step
 from penstock.engine.units import NodeUnit, StageUnit, Unit
 from penstock.errors import NodeError
 from penstock.nodes.base import Node, Transform

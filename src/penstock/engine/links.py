@@ -67,19 +67,23 @@ class Output:
             ChannelClosed: every reader has stopped, in a oneshot run.
         """
         gone: list[Link] = []
+        size = 0
         for link in self._links:
+            channel = link.channel
+            before = channel.sent_bytes
             try:
                 if link.best_effort:
-                    dropped = link.channel.offer_many(packets)
+                    dropped = channel.offer_many(packets)
                     if dropped:
                         self._record.discard(dropped, "best_effort")
                 else:
-                    await link.channel.send_many(packets)
+                    await channel.send_many(packets)
             except ChannelClosed:
                 gone.append(link)
+            size = max(size, channel.sent_bytes - before)
         if self._counts:
             self._record.sent += len(packets)
-            self._record.sent_bytes += sum([packet.size for packet in packets])
+            self._record.sent_bytes += size
         if gone or not self._links:
             self._drop(gone, len(packets))
 
@@ -118,10 +122,10 @@ class Input:
 
     async def receive_many(self, limit: int = 0, /) -> list[Packet]:
         """Return what is queued, waiting for the first packet; an empty list at the clean end."""
+        before = self._channel.received_bytes
         packets = await self._channel.receive_many(limit)
-        record = self._record
-        record.received += len(packets)
-        record.received_bytes += sum([packet.size for packet in packets])
+        self._record.received += len(packets)
+        self._record.received_bytes += self._channel.received_bytes - before
         return packets
 
     def stop(self) -> None:
