@@ -15,9 +15,10 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from penstock.errors import ChannelClosed, UpstreamFailed, describe
+from penstock.ports import Receiver, Sender, Sized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,53 +29,7 @@ DEFAULT_PACKETS = 64
 DEFAULT_BYTES = 1 << 20
 
 
-class Sized(Protocol):
-    """What a channel asks of an item: how many bytes it stands for."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        ...
-
-
 T = TypeVar("T", bound=Sized)
-Tntra = TypeVar("Tntra", bound=Sized, contravariant=True)
-
-
-class Sender(Protocol[Tntra]):
-    """The upstream end: what a node writes to."""
-
-    async def send(self, packet: Tntra, /) -> None:
-        """Send one packet, waiting for room."""
-        ...
-
-    async def send_many(self, packets: Sequence[Tntra], /) -> None:
-        """Send packets in order, waiting for room."""
-        ...
-
-    def close(self) -> None:
-        """End the stream cleanly."""
-        ...
-
-    def fail(self, error: BaseException, /) -> None:
-        """End the stream with an error."""
-        ...
-
-
-class Receiver(Protocol[T]):
-    """The downstream end: what a node reads from."""
-
-    async def receive(self) -> T | None:
-        """Return the next packet, or None at the clean end."""
-        ...
-
-    async def receive_many(self, limit: int = 0, /) -> list[T]:
-        """Return what is queued, waiting for the first packet; an empty list at the clean end."""
-        ...
-
-    def stop(self) -> None:
-        """Take no more: drop what is queued and turn senders away."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +106,7 @@ class Channel(Generic[T]):
     # -- sending --------------------------------------------------------------------------------------
 
     async def send(self, packet: T, /) -> None:
-        """Send one packet; atomic under cancellation: it is sent or the channel is unchanged.
-
-        Waits while the channel is full.
-
-        Raises:
-            ChannelClosed: the receiver has stopped, or this end was closed.
-        """
+        """Send one packet; as ``send_many``, so under cancellation it is sent or the channel is unchanged."""
         await self.send_many((packet,))
 
     async def send_many(self, packets: Sequence[T], /) -> None:
@@ -214,11 +163,7 @@ class Channel(Generic[T]):
     # -- receiving ------------------------------------------------------------------------------------
 
     async def receive(self) -> T | None:
-        """Return the next packet, or None at the clean end; waits for one.
-
-        Raises:
-            UpstreamFailed: the sender failed, and everything it had sent before was received.
-        """
+        """Return the next packet, or None at the clean end; as ``receive_many``."""
         packets = await self.receive_many(1)
         return packets[0] if packets else None
 
