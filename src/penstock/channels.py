@@ -286,12 +286,9 @@ async def _wait(waiters: deque[asyncio.Future[None]]) -> None:
     waiters.append(future)
     try:
         await future
-    except asyncio.CancelledError:
-        if future in waiters:
+    finally:
+        if future in waiters:  # cancelled before it was woken
             waiters.remove(future)
-        else:  # woken and cancelled at once: the wake-up belongs to the next one
-            _wake(waiters)
-        raise
 
 
 def _wake(waiters: deque[asyncio.Future[None]]) -> None:
