@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Run every benchmark of docs/benchmarks.md, in an environment of its own that also holds the peers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python="${1:-python3}"
+venv=.venv-bench
+ready="$venv/.ready"
+if [ ! -e "$ready" ] || [ requirements/bench.txt -nt "$ready" ] || [ pyproject.toml -nt "$ready" ]; then
+  scripts/check_python.sh "$python"
+  echo "==> benchmark environment in $venv (Pipecat brings a lot: some minutes the first time)"
+  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements/bench.txt
+  "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation -e .
+  touch "$ready"
+fi
+command -v ffmpeg >/dev/null || echo "note: no ffmpeg on PATH; the transcode is compared with that of the imageio-ffmpeg wheel"
+for benchmark in engine transcode startup; do
+  printf '\n==> benchmarks/%s.py\n' "$benchmark"
+  "$venv/bin/python" "benchmarks/$benchmark.py"
+done
