@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import imageio_ffmpeg
 import numpy as np
 
+from penstock.nodes.registry import default_registry
 from penstock.packets import Audio, Binary, PacketMeta
-from penstock.testing.harness import run_node
+from penstock.testing.harness import FakeContext, NodeResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,15 +64,36 @@ def heard(packets: Iterable[Packet]) -> NDArray[np.float32]:
     return np.concatenate([packet.samples for packet in packets])
 
 
-async def encode(samples: NDArray[np.float32], size: int = 960, **params: object) -> list[EncodedAudio]:
+def through(kind: str, packets: Iterable[Packet], **params: object) -> NodeResult:
+    """Run packets through a transform, as ``run_node`` does, without an event loop."""
+    cls = default_registry().get(kind)
+    node, ctx = cls(cls.Config.model_validate(params)), FakeContext()
+    out: list[Packet] = []
+    node.prepare(ctx)
+    try:
+        for packet in packets:
+            made = node.process(packet)
+            out += made if isinstance(made, list) else [] if made is None else [made]
+        out += node.finish() or []
+    finally:
+        node.close()
+    return NodeResult({"out": out}, ctx)
+
+
+def encode(samples: NDArray[np.float32], size: int = 960, **params: object) -> list[EncodedAudio]:
     """Encode samples with our encoder."""
-    return (await run_node("audio::opus::encoder", audio_packets(samples, size), **params)).packets
+    return through("audio::opus::encoder", audio_packets(samples, size), **params).packets
 
 
-async def ogg_of(samples: NDArray[np.float32], page_duration_ms: int = 200, **params: object) -> bytes:
+def decode(packets: Iterable[EncodedAudio]) -> NDArray[np.float32]:
+    """Decode packets with our decoder."""
+    return heard(through("audio::opus::decoder", packets).packets)
+
+
+def ogg_of(samples: NDArray[np.float32], page_duration_ms: int = 200, **params: object) -> bytes:
     """Encode samples and put them into Ogg."""
-    packets = await encode(samples, **params)
-    return joined((await run_node("containers::ogg::muxer", packets, page_duration_ms=page_duration_ms)).packets)
+    packets = encode(samples, **params)
+    return joined(through("containers::ogg::muxer", packets, page_duration_ms=page_duration_ms).packets)
 
 
 def in_pieces(data: bytes, size: int) -> list[Binary]:

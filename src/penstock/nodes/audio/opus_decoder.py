@@ -1,0 +1,140 @@
+"""Decode Opus to float32 audio at 48 kHz, mono or stereo as the stream says.
+
+Sample counts are exact: the run-in (pre-skip) and the padding at the end (``trim_end``) are left out, so what an
+encoder was given is what comes out. Lost packets (``lost_before``, or a step in the timestamps of at most 10 s) and
+packets that cannot be decoded are concealed for as long as they would have lasted. All packets of RFC 6716 are taken:
+2.5 to 120 ms, several frames in one, and the one-byte packets of discontinuous transmission. A stream without an
+``OpusHead`` (from a network transport) is decoded with the channels of its codec record, or else of its first packet,
+and without run-in. A new ``Codec`` object begins a new stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.errors import BadData
+from penstock.media.clock import SampleClock
+from penstock.media.opus import RATE_HZ, GapMeter, OpusHead, packet_samples, placeholder
+from penstock.nodes.base import LenientConfig, Transform, node
+from penstock.packets import Audio
+from penstock.pins import EncodedAudioType, InputPin, OutputPin, RawAudioType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.audio.codeccontext import AudioCodecContext
+    from numpy.typing import NDArray
+
+    from penstock.nodes.base import NodeContext
+    from penstock.packets import Buffer, Codec, EncodedAudio, Packet
+
+__all__ = ["OpusDecoder", "OpusDecoderConfig"]
+
+_STEREO_BIT: Final = 4  # of the table of contents, RFC 6716 §3.1
+
+
+class OpusDecoderConfig(LenientConfig):
+    """The decoder has no parameters: the stream says all."""
+
+
+@node(
+    "audio::opus::decoder",
+    inputs=[InputPin("in", (EncodedAudioType("opus"),))],
+    outputs=[OutputPin("out", RawAudioType(RATE_HZ))],
+)
+class OpusDecoder(Transform[OpusDecoderConfig]):
+    """Opus packets in, audio out; one packet of audio for each packet, but for those that are all run-in."""
+
+    def prepare(self, ctx: NodeContext) -> None:
+        import av
+        import numpy as np
+
+        self._ctx = ctx
+        self._av = av
+        self._numpy = np
+        self._codec: Codec | None = None
+        self._clock = SampleClock(RATE_HZ)
+        self._position = 0  # of the next decoded sample; what is heard of the first stream starts at 0
+        self._previous: Buffer = b""
+
+    def process(self, packet: EncodedAudio, /) -> list[Packet] | None:
+        if packet.codec is not self._codec:
+            self._open(packet)
+        data = packet.data
+        samples = packet_samples(data)
+        if not samples:
+            self._ctx.errored()
+            return None
+        missing = self._gaps.missing(packet, samples)
+        self._clock.follow(packet.meta.timestamp_us, self._position + missing)
+        out: list[Packet] = []
+        if missing:
+            for decoded in self._conceal(missing):
+                self._emit(decoded, out)
+        decoded = self._decode(data, samples)
+        if packet.trim_end:
+            decoded = decoded[: max(0, samples - packet.trim_end)]
+        self._emit(decoded, out)
+        self._previous = data
+        return out
+
+    def close(self) -> None:
+        self._decoder: AudioCodecContext | None = None
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _open(self, packet: EncodedAudio) -> None:
+        """Begin a stream: a decoder without run-in of its own, because ours is cut to the sample here."""
+        codec = packet.codec
+        if codec.name != "opus":
+            raise BadData(f"the decoder takes Opus and was given {codec.name}")
+        if codec.private:
+            head = OpusHead.parse(codec.private)
+        else:
+            stereo = len(packet.data) > 0 and bool(packet.data[0] & _STEREO_BIT)
+            head = OpusHead(codec.channels if codec.channels in {1, 2} else 1 + stereo, pre_skip=0)
+        decoder = self._av.CodecContext.create("libopus", "r")
+        decoder.sample_rate = RATE_HZ
+        decoder.layout = "stereo" if head.channels == 2 else "mono"
+        decoder.extradata = replace(head, pre_skip=0).build()
+        decoder.options = {"request_sample_fmt": "flt"}
+        decoder.thread_count = 1
+        self._decoder = decoder
+        self._codec = codec
+        self._channels = head.channels
+        self._skip = head.pre_skip
+        self._position -= head.pre_skip
+        self._gaps = GapMeter()
+        self._previous = packet.data
+
+    def _decode(self, data: Buffer, samples: int) -> NDArray[np.float32]:
+        """Decode a packet to ``(samples, channels)``; conceal it if that fails."""
+        assert self._decoder is not None  # noqa: S101 - for the type checker
+        try:
+            (frame,) = self._decoder.decode(self._av.Packet(data))  # type: ignore[arg-type]  # any buffer will do
+        except (self._av.FFmpegError, ValueError):
+            self._ctx.errored()
+            concealed = self._conceal(samples)
+            return self._numpy.concatenate(concealed)[:samples]
+        plane: Any = frame.planes[0]  # a buffer; the array keeps it alive
+        flat = self._numpy.frombuffer(plane, self._numpy.float32, frame.samples * self._channels)
+        return flat.reshape(-1, self._channels)
+
+    def _conceal(self, missing: int) -> list[NDArray[np.float32]]:
+        """Stand-ins for ``missing`` samples: the decoder carries the sound on and fades it out."""
+        lost = placeholder(self._previous)
+        step = packet_samples(lost)
+        assert self._decoder is not None  # noqa: S101
+        return [self._decode(lost, step) for _ in range(-(-missing // step))]
+
+    def _emit(self, decoded: NDArray[np.float32], out: list[Packet]) -> None:
+        """Append what is to be heard of ``decoded``."""
+        start = self._position
+        self._position += len(decoded)
+        if self._skip:
+            skipped = min(self._skip, len(decoded))
+            self._skip -= skipped
+            start += skipped
+            decoded = decoded[skipped:]
+        if len(decoded):
+            out.append(Audio(decoded, RATE_HZ, self._clock.meta(start, len(decoded))))
