@@ -1,0 +1,188 @@
+"""Take Opus packets out of an Ogg stream, as it arrives.
+
+What is sound is passed on at once, page by page. A damaged page is skipped, counted and warned of, and the next packet
+says how many packets are missing (``lost_before``). Input that is empty, not Ogg, not Opus, or cut off fails the node
+with the byte offset; a stream without an end-of-stream page counts as cut off, and what came before has been passed on.
+
+Streams that follow one another (chained) are played one after the other, each with a ``Codec`` of its own. Of streams
+that run side by side (multiplexed) the first Opus stream is taken. Time 0 is the first audible sample.
+References: RFC 3533, RFC 7845.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.errors import BadData
+from penstock.nodes.base import LenientConfig, Transform, node
+from penstock.nodes.containers.ogg import CAPTURE, Damage, PageReader
+from penstock.nodes.containers.ogg_opus import OpusStream
+from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
+
+if TYPE_CHECKING:
+    from penstock.nodes.base import NodeContext
+    from penstock.nodes.containers.ogg import Page
+    from penstock.packets import Binary, Packet
+
+__all__ = ["OggDemuxer", "OggDemuxerConfig"]
+
+_TELLING_BYTES: Final = 12  # enough to name other formats
+_MAX_STREAMS: Final = 64
+_CODECS: Final = (
+    (b"OpusHead", "Opus"),
+    (b"\x01vorbis", "Vorbis"),
+    (b"\x7fFLAC", "FLAC"),
+    (b"Speex   ", "Speex"),
+    (b"\x80theora", "Theora"),
+    (b"fishead\0", "Skeleton"),
+    (b"BBCD\0", "Dirac"),
+    (b"PCM     ", "PCM"),
+)
+
+
+class OggDemuxerConfig(LenientConfig):
+    """The demuxer has no parameters."""
+
+
+@node(
+    "containers::ogg::demuxer",
+    inputs=[InputPin("in", (BINARY,))],
+    outputs=[OutputPin("out", EncodedAudioType("opus"))],
+)
+class OggDemuxer(Transform[OggDemuxerConfig]):
+    """Ogg bytes in, Opus packets out."""
+
+    def prepare(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
+        self._reader = PageReader()
+        self._opening: bytes | None = b""  # the first bytes, until they are known to be Ogg
+        self._stream: OpusStream | None = None
+        self._others: dict[int, str] = {}  # serials of the streams that are not taken: codec, or "" if none began
+        self._damaged = False
+        self._end_us = 0
+
+    def process(self, packet: Binary, /) -> list[Packet] | None:
+        data = packet.data
+        if self._opening is not None:
+            data = self._opening = self._opening + data
+            if not data.startswith(CAPTURE):
+                if len(data) >= _TELLING_BYTES:
+                    raise BadData(f"the input is not Ogg: {sniff(data)} at byte 0")
+                return None
+            self._opening = None
+        out: list[Packet] = []
+        for item in self._reader.feed(data):
+            if isinstance(item, Damage):
+                self._note_damage(item)
+            else:
+                out += self._take(item)
+        return out
+
+    def finish(self) -> None:
+        if self._opening is not None:
+            if not self._opening:
+                raise BadData("the input is empty")
+            if CAPTURE.startswith(self._opening):
+                raise BadData(f"cut off at byte {len(self._opening)}: the first page is incomplete")
+            raise BadData(f"the input is not Ogg: {sniff(self._opening)} at byte 0")
+        for item in self._reader.finish():
+            if isinstance(item, Damage):
+                if item.cut:
+                    raise BadData(
+                        f"cut off at byte {self._reader.received}: the page at byte {item.offset} is incomplete"
+                    )
+                self._note_damage(item)
+        if self._stream is None:
+            self._refuse(0)
+        elif not self._stream.ended:
+            raise BadData(f"cut off at byte {self._reader.received}: the stream has no end-of-stream page")
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _take(self, page: Page) -> list[Any]:
+        if page.first:
+            self._begin(page)
+            return []
+        stream = self._stream
+        if stream is None:
+            self._refuse(page.offset)
+        elif page.serial == stream.serial:
+            packets = stream.push(page)
+            self._end_us = stream.end_us
+            return packets
+        elif self._others.get(page.serial, "") == "":
+            self._ctx.errored()
+            if page.serial not in self._others:
+                self._ignore(page, "")
+                self._ctx.warn(
+                    f"the page at byte {page.offset} and others like it are ignored: their stream never began"
+                )
+        return []
+
+    def _begin(self, page: Page) -> None:
+        """A logical stream begins: take it, or note that it is not taken."""
+        codec = codec_of(page.body)
+        current = self._stream
+        beside = current is not None and not current.started and not current.ended
+        if codec == "Opus" and not beside:
+            if current is not None and not current.ended:
+                self._ctx.errored()
+                self._ctx.warn(f"a new Ogg stream begins at byte {page.offset} before the last one has ended")
+            self._stream = OpusStream(page, self._end_us, warn=self._ctx.warn, errored=self._ctx.errored)
+            self._others.clear()
+            return
+        self._ignore(page, codec)
+        if codec != "Skeleton" and current is not None:
+            self._ctx.warn(f"the {codec} stream that begins at byte {page.offset} is ignored: one stream is taken")
+
+    def _ignore(self, page: Page, codec: str) -> None:
+        if len(self._others) >= _MAX_STREAMS:
+            raise BadData(f"more than {_MAX_STREAMS} streams run side by side at byte {page.offset} of the Ogg input")
+        self._others[page.serial] = codec
+
+    def _refuse(self, offset: int) -> None:
+        """Fail because no Opus stream has begun where content should follow."""
+        names = ", ".join(name for name in self._others.values() if name != "Skeleton")
+        if names:
+            raise BadData(f"the Ogg input holds {names} and no Opus; convert it to Ogg/Opus first")
+        raise BadData(
+            f"the page at byte {offset} does not begin a stream: the start of the Ogg input is missing or damaged"
+        )
+
+    def _note_damage(self, damage: Damage) -> None:
+        self._ctx.errored()
+        if not self._damaged:
+            self._damaged = True
+            self._ctx.warn(
+                f"{damage.size} bytes at byte {damage.offset} of the Ogg input are damaged ({damage.reason}) and are "
+                "skipped; further damage is only counted"
+            )
+
+
+def codec_of(head: bytes) -> str:
+    """Name the codec that a stream's first packet announces."""
+    return next((name for magic, name in _CODECS if head.startswith(magic)), "unknown")
+
+
+def sniff(data: bytes) -> str:
+    """Say in a few words what bytes that are not Ogg look like."""
+    if data[:4] == b"RIFF" and data[8:12] in {b"WAVE", b""}:
+        return "this is RIFF/WAV"
+    for start, magic, name in (
+        (4, b"ftyp", "MP4"),
+        (0, b"fLaC", "FLAC"),
+        (0, b"ID3", "MP3 (an ID3 tag)"),
+        (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
+        (0, b"RIFF", "RIFF"),
+        (0, b"\x1f\x8b", "gzip"),
+        (0, b"PK\x03\x04", "a ZIP archive"),
+    ):
+        if data[start : start + len(magic)] == magic:
+            return f"this is {name}"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
+        return "this is MP3 or AAC (an MPEG frame)"
+    opening = bytes(data[:16])
+    text = opening.decode("ascii", "replace")
+    if all(character.isprintable() or character.isspace() for character in text) and "\ufffd" not in text:
+        return f"this is text starting {text!r}"
+    return f"the bytes {opening.hex(' ')} stand"

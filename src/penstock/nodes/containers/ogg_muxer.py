@@ -1,0 +1,143 @@
+"""Put Opus packets into an Ogg stream.
+
+Positions are exact: a page's granule position is the end of its last packet with the run-in counted in, and the last
+page leaves out the padding (RFC 7845 §4). Comments of the stream are kept. Lost packets (``lost_before``, or a step in
+the timestamps of at most 10 s) are replaced by one-byte packets that make a decoder conceal them (§4.1), so that the
+recording keeps its length. A new ``Codec`` object begins a new (chained) stream with the next serial number.
+
+The header comes with the first packet. A page is passed on as soon as it is full, so what a crash can cost is one page
+of audio. Without any input packet there is no output.
+References: RFC 3533, RFC 7845.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from pydantic import Field
+
+from penstock import __version__
+from penstock.errors import BadData
+from penstock.media.clock import SampleClock
+from penstock.media.opus import RATE_HZ, GapMeter, OpusHead, build_tags, packet_samples, placeholder
+from penstock.nodes.base import NodeConfig, Transform, node
+from penstock.nodes.containers.ogg import PageWriter
+from penstock.packets import Binary
+from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
+
+if TYPE_CHECKING:
+    from penstock.nodes.base import NodeContext
+    from penstock.packets import Buffer, Codec, EncodedAudio, Packet
+
+__all__ = ["OggMuxer", "OggMuxerConfig"]
+
+_CONTENT_TYPE: Final = "audio/ogg"
+
+
+class OggMuxerConfig(NodeConfig):
+    """How the stream is cut into pages."""
+
+    channels: int = Field(1, ge=1, le=2, description="Channels expected; the stream decides, a mismatch is a warning.")
+    stream_serial: int = Field(0, ge=0, le=0xFFFFFFFF, description="Serial number of the first stream.")
+    codec: Literal["opus"] = Field("opus", description="Codec of the input.")
+    chunk_size: int = Field(65_536, ge=1, description="Bytes of packets after which a page is passed on.")
+    page_duration_ms: int = Field(
+        1_000,
+        ge=1,
+        le=10_000,
+        description="Milliseconds of audio after which a page is passed on. A second costs 0.4 % of overhead and "
+        "is what players expect for seeking; 200 (1.6 %) or less suits live listeners.",
+    )
+
+
+@node(
+    "containers::ogg::muxer",
+    inputs=[InputPin("in", (EncodedAudioType("opus"),))],
+    outputs=[OutputPin("out", BINARY)],
+    example={"channels": 1},
+)
+class OggMuxer(Transform[OggMuxerConfig]):
+    """Opus packets in, Ogg bytes out: one Binary packet for each page."""
+
+    def prepare(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
+        self._page_samples = self.config.page_duration_ms * RATE_HZ // 1000
+        self._codec: Codec | None = None
+        self._previous: Buffer = b""
+        self._serial = self.config.stream_serial
+        self._clock = SampleClock(RATE_HZ)
+        self._written = 0  # samples on the pages that were passed on, all streams together
+        self._held = 0  # samples on the page that is being filled
+        self._sequence = 0
+
+    def process(self, packet: EncodedAudio, /) -> Packet | None:
+        data = packet.data
+        samples = packet_samples(data)
+        if not samples:
+            self._ctx.errored()
+            return None
+        pages = b"" if packet.codec is self._codec else self._begin(packet)
+        missing = self._gaps.missing(packet, samples)
+        self._clock.follow(packet.meta.timestamp_us, self._written + self._held + missing)
+        start = self._written
+        if missing:
+            filler = placeholder(self._previous)
+            length = packet_samples(filler)
+            for _ in range((missing + length // 2) // length):
+                pages += self._add(filler, length)
+        pages += self._add(data, samples, packet.trim_end)
+        self._previous = data
+        return self._binary(pages, start) if pages else None
+
+    def finish(self) -> list[Packet] | None:
+        if self._codec is None:
+            self._ctx.warn("no packet arrived: the Ogg output is empty")
+            return None
+        start = self._written
+        return [self._binary(self._flush(last=True), start)]
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _begin(self, packet: EncodedAudio) -> bytes:
+        """End the stream before, if there was one, and return the header pages of a new one."""
+        codec = packet.codec
+        if codec.name != "opus":
+            raise BadData(f"the Ogg muxer takes Opus and was given {codec.name}")
+        head = OpusHead.parse(codec.private) if codec.private else OpusHead(codec.channels, pre_skip=0)
+        if "channels" in self.config.model_fields_set and head.channels != self.config.channels:
+            self._ctx.warn(f"channels is {self.config.channels}, but the stream has {head.channels} and stays so")
+        pages = b""
+        if self._codec is not None:
+            pages = self._flush(last=True)
+            self._serial = (self._serial + 1) & 0xFFFFFFFF
+        self._codec = codec
+        self._writer = PageWriter(self._serial)
+        self._gaps = GapMeter()
+        self._granule = 0
+        self._previous = packet.data
+        for header in (head.build(), build_tags(f"penstock {__version__}", codec.tags)):
+            pages += self._writer.add(header, 0) + self._writer.flush()
+        return pages
+
+    def _add(self, data: Buffer, samples: int, padding: int = 0) -> bytes:
+        """Put a packet on the page; return the pages that this filled."""
+        self._granule += samples
+        pages = self._writer.add(data, self._granule - padding)
+        if pages:  # those of the packets before
+            self._written += self._held
+            self._held = 0
+        self._held += samples
+        full = self._held >= self._page_samples or self._writer.held >= self.config.chunk_size
+        if full and not padding:  # only a last page may leave padding out: wait whether more comes
+            pages += self._flush()
+        return pages
+
+    def _flush(self, *, last: bool = False) -> bytes:
+        self._written += self._held
+        self._held = 0
+        return self._writer.flush(last=last)
+
+    def _binary(self, pages: bytes, start: int) -> Binary:
+        meta = self._clock.meta(start, self._written - start, self._sequence)
+        self._sequence += 1
+        return Binary(pages, _CONTENT_TYPE, meta)
