@@ -7,6 +7,8 @@ from enum import StrEnum
 
 __all__ = ["Finding", "Position", "Severity"]
 
+MAX_KEY = 80
+
 
 class Severity(StrEnum):
     """An error stops the pipeline from running; a warning does not."""
@@ -45,5 +47,15 @@ class Finding:
         if self.position is not None:
             place += f":{self.position.line}:{self.position.column}"
         note = "warning: " if self.severity is Severity.WARNING else ""
-        path = ".".join(str(part) for part in self.path)
-        return f"{place}: {note}{path}: {self.message}" if path else f"{place}: {note}{self.message}"
+        path = ".".join(_shortened(str(part)) for part in self.path)
+        line = f"{place}: {note}{path}: {self.message}" if path else f"{place}: {note}{self.message}"
+        return line if line.isprintable() else _printable(line)
+
+
+def _shortened(key: str) -> str:
+    return key if len(key) <= MAX_KEY else f"{key[: MAX_KEY - 1]}…"
+
+
+def _printable(line: str) -> str:
+    """One line that a terminal takes for text: a file from a stranger may hold line ends and control sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in line)

@@ -69,7 +69,7 @@ class Watch(_Section):
 class FieldHint(_Section):
     """How one field of the request is asked for."""
 
-    type: Literal["file", "text"] | None = None
+    type: Literal["file", "file_upload", "text"] | None = None
     """A file to upload, or text to type."""
     accept: str | None = None
     """Media types of the file, comma separated."""

@@ -9,7 +9,7 @@ settings. Every value reached through an alias counts towards the limit of ``yam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import yaml
@@ -37,6 +37,7 @@ class Document:
         root: the values; kept out of ``repr``, for some may be secret.
         marks: by path, the marks of the key (None for a list item) and of the value.
         variables: by path, the text as written of each scalar that an environment variable went into.
+        unread: paths whose value could not be read.
         overridden: paths that the command line has set.
     """
 
@@ -44,6 +45,7 @@ class Document:
     root: Any = field(default=None, repr=False)
     marks: dict[Path, tuple[Any, Any]] = field(default_factory=dict, repr=False)
     variables: dict[Path, str] = field(default_factory=dict, repr=False)
+    unread: set[Path] = field(default_factory=set, repr=False)
     overridden: frozenset[Path] = frozenset()
 
     def position(self, path: Path, *, of_value: bool = False) -> Position | None:
@@ -135,7 +137,7 @@ class _Reader:
 
     def read(self, tree: yaml.Node) -> Document:
         root = self._value(tree, (), None)
-        return Document(self._document.file, root, self._document.marks, self._document.variables)
+        return replace(self._document, root=root)
 
     def _value(self, node: yaml.Node, path: Path, key: yaml.Node | None) -> Any:
         self._count += 1
@@ -212,12 +214,14 @@ class _Reader:
             for problem in problems:
                 self.report.error(path, problem, of_value=True)
             if problems:
+                self._document.unread.add(path)
                 return text
             node = yaml.ScalarNode(node.tag, expanded, node.start_mark, None, node.style)
         try:
             return _plain(node) if node.style is None else node.value
         except ValueError:
             self.report.error(path, "the number has too many digits; put it in quotes if it is text", of_value=True)
+            self._document.unread.add(path)
             return None
 
 

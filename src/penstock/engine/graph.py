@@ -87,10 +87,10 @@ def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Fi
     """Check a pipeline against the kinds of ``registry``.
 
     Returns:
-        The graph, or None if there is any error in ``spec.errors`` or here; and every finding of this step in the
+        The graph, or None if there is any error here or the spec is not valid; and every finding of this step in the
         order of the file. What merely follows from an error of ``parse`` is not repeated.
     """
-    report = Report(spec.document, spec.errors)
+    report = Report(spec.document, spec.unread)
     nodes: dict[str, GraphNode] = {}
     for node in spec.nodes.values():
         if report.full:
@@ -107,10 +107,10 @@ def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Fi
     for cycle in cycles:
         _report_cycle(cycle, joined, report)
     check_types(nodes, order, joined, report)
-    _check_ends(spec, nodes, joined, report)
+    _check_ends(spec, nodes, report)
     _check_mode(spec, report)
     findings = report.findings
-    if spec.errors or any(finding.severity is Severity.ERROR for finding in findings):
+    if not spec.valid or any(finding.severity is Severity.ERROR for finding in findings):
         return None, findings
     return Graph(spec, nodes, tuple(edge for edge, _ in joined), tuple(order)), findings
 
@@ -147,12 +147,10 @@ def _report_cycle(cycle: Sequence[str], joined: Sequence[tuple[Edge, Need]], rep
     report.error(path, f"the nodes form a cycle: {shown}; only {through} may close one", of_value=True)
 
 
-def _check_ends(
-    spec: PipelineSpec, nodes: Mapping[str, GraphNode], joined: Sequence[tuple[Edge, Need]], report: Report
-) -> None:
+def _check_ends(spec: PipelineSpec, nodes: Mapping[str, GraphNode], report: Report) -> None:
     """Report nodes that would never get a packet, and sources whose packets nobody takes."""
     fed = {node.id for node in spec.nodes.values() if node.needs}
-    read = {edge.source for edge, _ in joined}
+    read = {need.node for node in spec.nodes.values() for need in node.needs}
     for node in nodes.values():
         written = spec.nodes[node.id]
         if node.inputs and node.id not in fed and node.kind not in LOOPING_KINDS:

@@ -75,6 +75,5 @@ def check_text(
         graph, more = check(spec, registry or default_registry())
         findings = in_order([*findings, *more])
     if graph is None:
-        unread = spec is None or bool(spec.errors)
-        raise (SpecError if unread else GraphError)(findings)
+        raise (GraphError if spec is not None and spec.valid else SpecError)(findings)
     return graph, [finding for finding in findings if finding.severity is Severity.WARNING]

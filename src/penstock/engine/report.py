@@ -21,16 +21,16 @@ MAX_NAME = 64
 class Report:
     """The findings of one step.
 
-    A finding is left out when an earlier step has found an error at its place, above it or below it: what
-    follows from an error is not news. Beyond ``MAX_FINDINGS`` the rest is counted as one.
+    A finding is left out at a path that an earlier step could not read, above it and below it: what follows from
+    an error is not news. Beyond ``MAX_FINDINGS`` the rest is counted as one.
     """
 
-    def __init__(self, document: Document, known: Iterable[Path] = ()) -> None:
+    def __init__(self, document: Document, unread: Iterable[Path] = ()) -> None:
         self._document = document
         self._findings: list[Finding] = []
         self._at: set[Path] = set()
         self._above: set[Path] = set()
-        for path in known:
+        for path in unread:
             self._at.add(path)
             self._above.update(path[:length] for length in range(len(path)))
 
@@ -65,7 +65,7 @@ class Report:
         self._findings.append(finding)
 
     def faulty(self, path: Path) -> bool:
-        """Whether an earlier step found an error at ``path``, above it or below it."""
+        """Whether an earlier step could not read what is at ``path``, above it or below it."""
         return path in self._above or any(path[:length] in self._at for length in range(len(path) + 1))
 
     def _find(self, path: Path, message: str, severity: Severity, of_value: bool) -> None:

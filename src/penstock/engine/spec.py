@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.engine.client import ClientSpec, parse_client
+from penstock.engine.client_lints import lint_client
 from penstock.engine.document import Document, Path, read_document
 from penstock.engine.needs import EdgeMode, Need, parse_needs
 from penstock.engine.overrides import apply_overrides
@@ -88,14 +89,16 @@ class PipelineSpec:
         nodes: by id, in the order of the file.
         client: hints for the user interface, or None.
         document: the file, for the places of later findings.
-        errors: paths at which ``parse`` found an error; with any, there is no graph.
+        unread: paths whose value ``parse`` could not understand.
+        valid: whether ``parse`` found no error; otherwise there is no graph.
     """
 
     labels: Labels
     nodes: Mapping[str, NodeSpec]
     client: ClientSpec | None
     document: Document
-    errors: frozenset[Path] = frozenset()
+    unread: frozenset[Path] = frozenset()
+    valid: bool = True
 
     @property
     def name(self) -> str | None:
@@ -141,18 +144,20 @@ def parse(
     if document is None:
         return None, findings
     document, refused = apply_overrides(document, overrides)
-    findings += refused
-    report = Report(document, _error_paths(findings))
+    report = Report(document, document.unread)
     top = {key: value for key, value in document.root.items() if not key.startswith("x-")}
     nodes = _nodes(top.pop("nodes", None), top.pop("steps", None), document, report)
     client = parse_client(top.pop("client", None), document, report)
     beside = ("nodes", "steps", "client")
     labels = validate(Labels, top, (), document, report, lenient=True, noun="key", siblings=beside)
     labels = labels or _salvage(top)
-    findings = [*findings, *report.findings]
-    errors = _error_paths(findings)
-    spec = PipelineSpec(labels, {node.id: node for node in nodes}, client, document, frozenset(errors))
-    return spec, in_order(findings)
+    unread = document.unread.union(_error_paths(report.findings))
+    findings = [*findings, *report.findings, *refused]
+    valid = not _error_paths(findings)
+    spec = PipelineSpec(labels, {node.id: node for node in nodes}, client, document, frozenset(unread), valid)
+    lints = Report(document, unread)
+    lint_client(spec, lints)
+    return spec, in_order([*findings, *lints.findings])
 
 
 def _salvage(top: Mapping[str, Any]) -> Labels:

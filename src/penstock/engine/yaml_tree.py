@@ -24,7 +24,7 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NOT_YAML = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TOO_LARGE = f"the file has more than {MAX_BYTES} bytes; a pipeline file is text of a few kilobytes"
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {
