@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from typing import Any
 
 from pydantic import Field
@@ -81,7 +82,7 @@ async def queue_chain(packets: int) -> None:
             count += 1
         return count
 
-    hops = [hop(a, b) for a, b in zip(queues, queues[1:], strict=False)]
+    hops = [hop(a, b) for a, b in pairwise(queues)]
     *_, count = await asyncio.gather(source(), *hops, sink())
     assert count == packets
 
