@@ -60,6 +60,9 @@ class Capability:
         checksums: full-object checksums that the store verifies, strongest first.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.
         lists_uploads: ``list_uploads`` is complete and up to date.
+        properties: content type and metadata are kept; otherwise they are dropped.
+        in_place: parts are written at their offset in one file, so that they must follow each other without gap or
+            overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
     """
 
     multipart: bool = True
@@ -74,6 +77,8 @@ class Capability:
     checksums: tuple[str, ...] = ()
     upload_expiry_s: float | None = None
     lists_uploads: bool = True
+    properties: bool = True
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

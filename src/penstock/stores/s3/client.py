@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from penstock.errors import StoreUnavailable
 from penstock.stores.base import Body
 from penstock.stores.s3.addressing import MAX_KEY_BYTES, S3Bucket
-from penstock.stores.s3.errors import Operation
+from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.xml import BadXml, Element, parse_document, tag
 from penstock.stores.signing import Signer
 from penstock.stores.transport import Response, StreamedResponse, Transport, TransportError
@@ -30,7 +30,7 @@ class S3Client:
 
     async def call(
         self,
-        operation: Operation,
+        operation: S3Operation,
         method: str,
         *,
         query: Query = (),
@@ -53,7 +53,7 @@ class S3Client:
 
     async def document(
         self,
-        operation: Operation,
+        operation: S3Operation,
         method: str,
         root: str,
         *,
@@ -76,7 +76,7 @@ class S3Client:
         return element, response
 
     @contextmanager
-    def reading(self, operation: Operation) -> Iterator[None]:
+    def reading(self, operation: S3Operation) -> Iterator[None]:
         """Turn a document that cannot be understood into the error that says so."""
         try:
             yield
@@ -84,7 +84,7 @@ class S3Client:
             raise operation.not_s3(self.bucket.url, str(error), 200) from error
 
     @asynccontextmanager
-    async def stream(self, operation: Operation, headers: Mapping[str, str]) -> AsyncIterator[StreamedResponse]:
+    async def stream(self, operation: S3Operation, headers: Mapping[str, str]) -> AsyncIterator[StreamedResponse]:
         """GET the operation's key; the response is a success.
 
         Raises:
@@ -101,7 +101,7 @@ class S3Client:
             raise operation.unreachable(error) from error
 
     async def _signed(
-        self, operation: Operation, method: str, query: Query, headers: Mapping[str, str], body: Body
+        self, operation: S3Operation, method: str, query: Query, headers: Mapping[str, str], body: Body
     ) -> tuple[str, dict[str, str]]:
         key = operation.key
         if key is not None and not 0 < len(key.encode("utf-8", "surrogatepass")) <= MAX_KEY_BYTES:

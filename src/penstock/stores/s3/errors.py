@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
 
 from penstock.errors import (
     AlreadyExists,
@@ -20,14 +19,13 @@ from penstock.errors import (
     Unsupported,
     UploadGone,
 )
+from penstock.stores.operation import Operation
 from penstock.stores.s3.xml import BadXml, parse_document, text
 from penstock.stores.transport import Response, TransportError
 
-__all__ = ["Operation", "Verdict", "retry_after_s"]
+__all__ = ["S3Operation", "Verdict", "retry_after_s"]
 
 MAX_MESSAGE = 200
-
-E = TypeVar("E", bound=StoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,13 @@ BY_STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """What was being done, for the error that it may become."""
+class S3Operation(Operation):
+    """A request, and what its failures become.
 
-    name: str
-    key: str | None = None
-    upload_id: str | None = None
-    part_number: int | None = None
+    Attributes:
+        bucket: named in messages of operations that concern no key.
+    """
+
     bucket: str = ""
 
     def refused(self, response: Response) -> StoreError:
@@ -135,17 +133,6 @@ class Operation:
     def invalid(self, message: str) -> StoreError:
         """The error for arguments that no store could use."""
         return self.error(StoreError, message)
-
-    def error(self, kind: type[E], message: str, **facts: Any) -> E:
-        """An exception with this operation's data."""
-        return kind(
-            message,
-            operation=self.name,
-            key=self.key,
-            upload_id=self.upload_id,
-            part_number=self.part_number,
-            **facts,
-        )
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:

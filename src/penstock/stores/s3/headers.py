@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 from penstock.errors import Unsupported
 from penstock.stores.base import Checksum, ObjectInfo, ObjectProperties, PutResult
-from penstock.stores.s3.errors import Operation
+from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.xml import unquote_etag
 
 __all__ = ["object_info", "property_headers", "put_result", "read_checksum"]
@@ -25,7 +25,7 @@ _META_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
 
-def property_headers(operation: Operation, properties: ObjectProperties | None) -> dict[str, str]:
+def property_headers(operation: S3Operation, properties: ObjectProperties | None) -> dict[str, str]:
     """The headers that give an object its properties.
 
     Raises:

@@ -26,7 +26,7 @@ from penstock.stores.base import (
 )
 from penstock.stores.s3.addressing import S3Bucket
 from penstock.stores.s3.client import Query, S3Client
-from penstock.stores.s3.errors import Operation
+from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.headers import object_info, property_headers, put_result
 from penstock.stores.s3.xml import Element, complete_body, read_objects, read_parts, read_uploads, text, unquote_etag
 from penstock.stores.signing import Signer
@@ -65,7 +65,7 @@ class S3Store:
 
     async def check(self) -> None:
         """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3."""
-        operation = Operation("check", bucket=self._client.bucket.name)
+        operation = S3Operation("check", bucket=self._client.bucket.name)
         await self._client.document(operation, "GET", "ListBucketResult", query=[("list-type", "2"), ("max-keys", "1")])
 
     async def aclose(self) -> None:
@@ -76,7 +76,7 @@ class S3Store:
     async def put(
         self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
     ) -> PutResult:
-        operation = Operation("put", key)
+        operation = S3Operation("put", key)
         headers = property_headers(operation, properties)
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_put)
@@ -84,7 +84,7 @@ class S3Store:
         return put_result(response.headers, response.headers.get("etag", ""))
 
     async def head(self, key: str) -> ObjectInfo:
-        operation = Operation("head", key)
+        operation = S3Operation("head", key)
         headers = {"x-amz-checksum-mode": "ENABLED"}
         response = await self._client.call(operation, "HEAD", headers=headers)
         if not response.headers.get("content-length", "").isdecimal():
@@ -92,7 +92,7 @@ class S3Store:
         return object_info(key, response.headers)
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        operation = Operation("get", key)
+        operation = S3Operation("get", key)
         if end is not None and end <= start:
             await self.head(key)
             return
@@ -109,7 +109,7 @@ class S3Store:
                 raise
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
-        operation = Operation("list", bucket=self._client.bucket.name)
+        operation = S3Operation("list", bucket=self._client.bucket.name)
         first = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
         query: Query = first
         while True:
@@ -125,12 +125,12 @@ class S3Store:
 
     async def delete(self, key: str) -> None:
         with suppress(NotFound):
-            await self._client.call(Operation("delete", key), "DELETE")
+            await self._client.call(S3Operation("delete", key), "DELETE")
 
     # -- multipart upload -----------------------------------------------------------------------------
 
     async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
-        operation = Operation("create_multipart", key)
+        operation = S3Operation("create_multipart", key)
         headers = property_headers(operation, properties)
         root, _ = await self._client.document(
             operation, "POST", "InitiateMultipartUploadResult", query=[("uploads", "")], headers=headers
@@ -141,13 +141,13 @@ class S3Store:
         return upload_id
 
     async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
-        operation = Operation("put_part", key, upload_id, number)
+        operation = S3Operation("put_part", key, upload_id, number)
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
         response = await self._client.call(operation, "PUT", query=query, body=body)
         return PartInfo(number, body_size(body), unquote_etag(response.headers.get("etag", "")))
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
-        operation = Operation("list_parts", key, upload_id)
+        operation = S3Operation("list_parts", key, upload_id)
         pages: list[Element] = []
         query = first = [("uploadId", upload_id)]
         while True:
@@ -162,7 +162,7 @@ class S3Store:
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
     ) -> PutResult:
-        operation = Operation("complete_multipart", key, upload_id)
+        operation = S3Operation("complete_multipart", key, upload_id)
         headers = {"content-type": "application/xml"}
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_complete)
@@ -178,11 +178,11 @@ class S3Store:
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         with suppress(NotFound):
-            operation = Operation("abort_multipart", key, upload_id)
+            operation = S3Operation("abort_multipart", key, upload_id)
             await self._client.call(operation, "DELETE", query=[("uploadId", upload_id)])
 
     async def list_uploads(self, prefix: str = "") -> AsyncIterator[UploadInfo]:
-        operation = Operation("list_uploads", bucket=self._client.bucket.name)
+        operation = S3Operation("list_uploads", bucket=self._client.bucket.name)
         first = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix)]
         query: Query = first
         while True:
@@ -194,7 +194,7 @@ class S3Store:
             markers = (text(root, "NextKeyMarker"), text(root, "NextUploadIdMarker"))
             query = [*first, ("key-marker", markers[0]), ("upload-id-marker", markers[1])]
 
-    def _if_absent(self, operation: Operation, *, supported: bool) -> dict[str, str]:
+    def _if_absent(self, operation: S3Operation, *, supported: bool) -> dict[str, str]:
         if not supported:
             raise operation.error(Unsupported, f"{self._url} cannot refuse to overwrite")
         return {"if-none-match": "*"}

@@ -18,11 +18,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from penstock.errors import ConfigurationError
 from penstock.stores.base import Body
+from penstock.stores.offload import outlast
 from penstock.stores.transport.base import Origin, Progress, Response, TransportError
 from penstock.stores.transport.exchange import (
     Call,
@@ -157,7 +158,7 @@ class ThreadTransport:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             if not job.cancel() and hold.interrupt():
-                await _outlast(done)
+                await outlast(done)
                 hold.close()
             raise
 
@@ -280,12 +281,3 @@ def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
     for name, value in answer.getheaders():
         headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
     return headers
-
-
-async def _outlast(future: asyncio.Future[T]) -> None:
-    """Wait for a future that is about to end, however often the waiting task is cancelled."""
-    while not future.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([future])
-    if not future.cancelled():
-        future.exception()  # seen: there is nobody left to tell
