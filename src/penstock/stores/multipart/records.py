@@ -1,0 +1,80 @@
+"""What an upload is told, and what it tells when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.stores.base import MIB, ObjectProperties
+from penstock.stores.layers.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from penstock.stores.base import Checksum
+
+__all__ = ["INCOMPLETE", "MADE_BY", "MARKER_SUFFIX", "UploadOptions", "UploadResult"]
+
+MADE_BY: Final = "penstock-upload"
+"""Metadata of every object: the token of the upload that made it."""
+
+INCOMPLETE: Final = "penstock-incomplete"
+"""Metadata of an object that was cut short."""
+
+MARKER_SUFFIX: Final = ".incomplete"
+"""What the key of a marker adds to that of its object."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """How to upload.
+
+    Attributes:
+        chunk_size: bytes of the first part; see ``parts`` for how sizes grow.
+        parts_in_flight: parts that are sent at once.
+        memory_limit: bytes that the buffer, the parts in flight and their retries hold together, at most.
+        properties: what goes with the object.
+        retry: how long and how often each request is tried.
+        grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
+            cancellation met.
+    """
+
+    chunk_size: int = 5 * MIB
+    parts_in_flight: int = 4
+    memory_limit: int = 64 * MIB
+    properties: ObjectProperties = field(default_factory=ObjectProperties)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """A committed object.
+
+    Attributes:
+        url: store and key, for people.
+        key: the object's key.
+        etag: as the store gave it; empty if it gave none.
+        version: the version id, in a bucket that keeps versions.
+        size: bytes.
+        digest: CRC-64/NVME of the bytes that were sent.
+        parts: parts of the multipart upload, 0 for a single put.
+        retries: requests that were tried again.
+        seconds: from the opening of the writer to the commit.
+        incomplete: the stream was cut short and the object says so.
+        marker: key of the object that says so, where the object's own metadata cannot.
+    """
+
+    url: str
+    key: str
+    etag: str
+    version: str | None
+    size: int
+    digest: Checksum
+    parts: int
+    retries: int
+    seconds: float
+    incomplete: bool
+    marker: str | None = None
+
+    def as_fields(self) -> dict[str, Any]:
+        """The record as plain values, for events and JSON; the digest as ``crc64nvme:BASE64``."""
+        return {**asdict(self), "digest": str(self.digest), "seconds": round(self.seconds, 3)}

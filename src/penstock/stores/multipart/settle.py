@@ -1,0 +1,80 @@
+"""What became of an upload: is the object ours, and is the upload gone for good?"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from penstock.errors import NotFound, StoreError
+from penstock.stores.base import PutResult
+from penstock.stores.multipart.records import MADE_BY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.stores.base import MultipartStore, ObjectInfo, PartInfo
+
+__all__ = ["drop_upload", "expected_etag", "find_committed"]
+
+ABORT_ROUNDS: Final = 3
+
+
+async def find_committed(
+    store: MultipartStore, key: str, *, token: str, size: int, parts: Sequence[PartInfo]
+) -> PutResult | None:
+    """Ask the store whether the object under ``key`` is the one that this upload was to make.
+
+    It is if its size is right and it carries our token; where the store keeps no metadata, if its ETag is the digest
+    of our parts. None means that it is not, so that our commit has not happened.
+
+    Raises:
+        StoreError: the store does not say.
+    """
+    try:
+        info = await store.head(key)
+    except NotFound:
+        return None
+    if info.size != size or not _is_ours(info, token, parts):
+        return None
+    return PutResult(info.etag, None, info.checksum)
+
+
+async def drop_upload(store: MultipartStore, key: str, upload_id: str) -> bool:
+    """Abort an upload until the store has nothing left of it; return whether that was seen.
+
+    A part that was under way when the abort came may be stored after it, and would be billed for ever: so the store
+    is asked for parts, and told again (Amazon S3 API Reference, "AbortMultipartUpload").
+
+    Raises:
+        StoreError: the store refuses or fails to abort.
+    """
+    for _ in range(ABORT_ROUNDS):
+        await store.abort_multipart(key, upload_id)
+        try:
+            await store.list_parts(key, upload_id)
+        except NotFound:
+            return True
+    return False
+
+
+def expected_etag(parts: Sequence[PartInfo]) -> str | None:
+    """The ETag of an object made of ``parts``: the MD5 of their MD5s, and their number; None if ETags are no MD5s."""
+    try:
+        digests = [bytes.fromhex(part.etag.strip('"')) for part in parts]
+    except ValueError:
+        return None
+    if not digests or any(len(digest) != hashlib.md5(usedforsecurity=False).digest_size for digest in digests):
+        return None
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _is_ours(info: ObjectInfo, token: str, parts: Sequence[PartInfo]) -> bool:
+    found = info.properties.metadata.get(MADE_BY)
+    if found is not None:
+        return found == token
+    return info.etag != "" and info.etag.strip('"') == expected_etag(parts)
+
+
+def is_ambiguous(error: StoreError) -> bool:
+    """Whether a commit that failed so may have had its effect: the answer was lost, or an earlier try succeeded."""
+    return error.retryable or isinstance(error, NotFound)

@@ -1,0 +1,173 @@
+"""What one upload may do next. Nothing here does I/O or knows the time.
+
+The phases of an upload, and who moves it::
+
+    BUFFERING ──first part full──▶ OPENING ──created──▶ OPEN ──all parts stored──▶ COMMITTING ──▶ COMMITTED
+        │                             └──create failed──▶ BUFFERING                    ▲
+        └──────────────the stream was small: one put───────────────────────────────────┘
+
+Every phase but the last leads to ABORTING, and that to ABORTED, or to COMMITTED if the store turns out to have
+completed a commit whose answer never came. A commit or an abort may be begun again: its effect is
+the same.
+
+A part is waiting (it has its bytes), in flight or stored; one whose transfer ended without success waits again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from penstock.stores.base import Body, PartInfo
+
+__all__ = ["IllegalTransition", "Part", "Phase", "UploadState"]
+
+
+class IllegalTransition(RuntimeError):
+    """The upload is not in a phase in which this can be done."""
+
+
+class Phase(StrEnum):
+    """Where an upload is; see the module."""
+
+    BUFFERING = "buffering"
+    OPENING = "opening"
+    OPEN = "open"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ABORTING = "aborting"
+    ABORTED = "aborted"
+
+
+NEXT: Final = {
+    Phase.BUFFERING: {Phase.OPENING, Phase.COMMITTING, Phase.ABORTING},
+    Phase.OPENING: {Phase.OPEN, Phase.BUFFERING, Phase.ABORTING},
+    Phase.OPEN: {Phase.COMMITTING, Phase.ABORTING},
+    Phase.COMMITTING: {Phase.COMMITTING, Phase.COMMITTED, Phase.ABORTING},
+    Phase.COMMITTED: set[Phase](),
+    Phase.ABORTING: {Phase.ABORTING, Phase.ABORTED, Phase.COMMITTED},
+    Phase.ABORTED: set[Phase](),
+}
+ACCEPTING: Final = {Phase.BUFFERING, Phase.OPENING, Phase.OPEN}
+SENDING: Final = {Phase.OPEN, Phase.COMMITTING}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A cut part with its bytes; ``number`` counts from 1, ``offset`` is that of its first byte in the object."""
+
+    number: int
+    offset: int
+    size: int
+    body: Body
+
+
+class UploadState:
+    """Phase, upload id and parts of one upload.
+
+    Attributes:
+        phase: where it is.
+        upload_id: the store's handle, once there is one.
+        planned_bytes: bytes of all parts that were cut.
+        stored_bytes: bytes of the parts that the store has acknowledged.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.BUFFERING
+        self.upload_id: str | None = None
+        self.planned_bytes = 0
+        self.stored_bytes = 0
+        self._planned = 0
+        self._waiting: dict[int, Part] = {}
+        self._in_flight: dict[int, Part] = {}
+        self._stored: dict[int, PartInfo] = {}
+
+    # -- phases ---------------------------------------------------------------------------------------
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more can happen."""
+        return self.phase in {Phase.COMMITTED, Phase.ABORTED}
+
+    @property
+    def accepting(self) -> bool:
+        """Whether more bytes may be added."""
+        return self.phase in ACCEPTING
+
+    def move(self, phase: Phase) -> None:
+        """Enter another phase.
+
+        Raises:
+            IllegalTransition: the present one does not lead there, or parts are not where they should be.
+        """
+        if phase not in NEXT[self.phase]:
+            raise IllegalTransition(f"an upload that is {self.phase} cannot become {phase}")
+        if phase is Phase.COMMITTING and (self._in_flight or (self._waiting and self.upload_id is not None)):
+            raise IllegalTransition(f"{len(self._in_flight) + len(self._waiting)} parts are not stored yet")
+        self.phase = phase
+
+    def opened(self, upload_id: str) -> None:
+        """The store has created the upload."""
+        self.move(Phase.OPEN)
+        self.upload_id = upload_id
+
+    # -- parts ----------------------------------------------------------------------------------------
+
+    @property
+    def next_number(self) -> int:
+        """The number of the part that is to be cut next."""
+        return self._planned + 1
+
+    @property
+    def waiting(self) -> list[Part]:
+        """Parts to be sent, in order."""
+        return [part for _, part in sorted(self._waiting.items())]
+
+    @property
+    def in_flight(self) -> int:
+        """How many parts are being sent."""
+        return len(self._in_flight)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of cut parts that are not stored yet, and so are held in memory."""
+        return self.planned_bytes - self.stored_bytes
+
+    def cut(self, body: Body, size: int) -> Part:
+        """Add a part of the next number; it waits."""
+        if not self.accepting:
+            raise IllegalTransition(f"no part can be added to an upload that is {self.phase}")
+        part = Part(self.next_number, self.planned_bytes, size, body)
+        self._planned += 1
+        self.planned_bytes += size
+        self._waiting[part.number] = part
+        return part
+
+    def sent(self, part: Part) -> None:
+        """A waiting part is on its way."""
+        if self.phase not in SENDING or part.number not in self._waiting:
+            raise IllegalTransition(f"part {part.number} cannot be sent: the upload is {self.phase}")
+        self._in_flight[part.number] = self._waiting.pop(part.number)
+
+    def stored(self, part: Part, info: PartInfo) -> None:
+        """A part in flight has arrived; its bytes are let go."""
+        if info.number != part.number or self._in_flight.pop(part.number, None) is None:
+            raise IllegalTransition(f"part {part.number} is not in flight, or the store answered for {info.number}")
+        self._stored[part.number] = info
+        self.stored_bytes += part.size
+
+    def returned(self, part: Part) -> None:
+        """The transfer of a part ended without success; it waits again."""
+        if self._in_flight.pop(part.number, None) is None:
+            raise IllegalTransition(f"part {part.number} is not in flight")
+        self._waiting[part.number] = part
+
+    def stored_parts(self) -> list[PartInfo]:
+        """The stored parts in order of numbers, with the etags that the store gave us."""
+        return [info for _, info in sorted(self._stored.items())]
+
+    def __repr__(self) -> str:
+        parts = f"{len(self._waiting)} waiting, {len(self._in_flight)} in flight, {len(self._stored)} stored"
+        return f"<UploadState {self.phase} {self.upload_id or '-'}: {parts}>"

@@ -1,0 +1,244 @@
+"""The store's side of one upload: open it, send parts side by side, complete it or drop it.
+
+Every request goes through a retry layer of its own, so that retries are counted. Whatever becomes of the tasks that
+send parts, the parts' bytes stay with the state until they are stored: a transfer that was cut short can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from penstock.errors import StoreError, describe
+from penstock.stores.base import ObjectProperties, PutResult
+from penstock.stores.layers.retry import RetryLayer
+from penstock.stores.multipart.failures import Failures
+from penstock.stores.multipart.records import INCOMPLETE, MADE_BY, MARKER_SUFFIX
+from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous
+from penstock.stores.multipart.shelter import shelter
+from penstock.stores.multipart.state import Phase, UploadState
+from penstock.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskGroup
+
+    from penstock.stores.base import MultipartStore
+    from penstock.stores.layers.base import Call
+    from penstock.stores.multipart.records import UploadOptions
+    from penstock.stores.multipart.state import Part
+
+__all__ = ["Transfer"]
+
+
+class Transfer:
+    """Moves one upload through its phases.
+
+    Attributes:
+        state: where it is.
+        retries: requests that were tried again.
+        failures: the errors of the parts and of the caller's body.
+        marker: key of the object that marks this one as incomplete, where there is one.
+    """
+
+    def __init__(
+        self, store: MultipartStore, key: str, options: UploadOptions, on_part: Callable[[Part], None]
+    ) -> None:
+        self.key = key
+        self.state = UploadState()
+        self.retries = 0
+        self.failures = Failures()
+        self.marker: str | None = None
+        self._store = RetryLayer(store, options.retry, on_retry=self._count_retry)
+        self._options = options
+        self._on_part = on_part
+        self._token = uuid.uuid4().hex
+        self._opened_incomplete = False
+        self._sending: set[anyio.CancelScope] = set()
+        self._changed = anyio.Event()
+
+    # -- parts ----------------------------------------------------------------------------------------
+
+    async def send(self, part: Part, group: TaskGroup) -> None:
+        """Start sending a waiting part in ``group``; opens the upload first, and waits for a free slot."""
+        if self.state.upload_id is None:
+            await self._open()
+        await self.wait_until(lambda: self.state.in_flight < self._options.parts_in_flight)
+        self.state.sent(part)
+        group.start_soon(self._send, part)
+
+    async def send_all(self) -> None:
+        """Send every part that waits, and wait until all are stored."""
+        while self.state.waiting or self.state.in_flight:
+            async with anyio.create_task_group() as group:
+                for part in self.state.waiting:
+                    await self.send(part, group)
+            # Parts of another group may come back while it is being cancelled.
+            await self.wait_until(lambda: not self.state.in_flight)
+
+    async def stop_sending(self) -> None:
+        """Cancel the parts in flight and wait for them to let go of their bytes."""
+        for scope in self._sending:
+            scope.cancel()
+        while self.state.in_flight:
+            await self._change()
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a change of the parts after which ``condition`` holds; raises the first failure instead."""
+        while True:
+            if self.failures.first is not None:
+                raise self.failures.first
+            if condition():
+                return
+            await self._change()
+
+    async def _send(self, part: Part) -> None:
+        upload_id = self.state.upload_id or ""
+        with anyio.CancelScope() as scope:
+            self._sending.add(scope)
+            try:
+                info = await self._store.put_part(self.key, upload_id, part.number, part.body, offset=part.offset)
+            except BaseException as error:
+                self.state.returned(part)
+                self.failures.note(error)
+                raise
+            else:
+                self.state.stored(part, info)
+                self._on_part(part)
+            finally:
+                self._sending.discard(scope)
+                self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed = anyio.Event()
+        await self._changed.wait()
+
+    # -- opening --------------------------------------------------------------------------------------
+
+    async def _open(self, *, incomplete: bool = False) -> None:
+        """Create the upload; a cancellation waits for its id, without which it could not be dropped."""
+        self.state.move(Phase.OPENING)
+        await shelter(self._create(incomplete=incomplete), grace_s=self._options.grace_s)
+
+    async def _create(self, *, incomplete: bool) -> None:
+        try:
+            upload_id = await self._store.create_multipart(self.key, self._properties(incomplete=incomplete))
+        except BaseException as error:
+            self.state.move(Phase.BUFFERING)
+            self._warn_of_stray(error)
+            raise
+        self._opened_incomplete = incomplete
+        self.state.opened(upload_id)
+
+    # -- ends -----------------------------------------------------------------------------------------
+
+    async def put(self, *, incomplete: bool) -> PutResult:
+        """Store the one part there is as a whole object."""
+        self.state.move(Phase.COMMITTING)
+        body = [block for part in self.state.waiting for block in part.body]
+        try:
+            return await self._store.put(self.key, body, self._properties(incomplete=incomplete))
+        except StoreError as error:
+            return await self._settle(error)
+
+    async def complete(self, *, incomplete: bool) -> PutResult:
+        """Send what waits and make the object of all parts."""
+        if self.state.upload_id is None:
+            await self._open(incomplete=incomplete)
+        await self.send_all()
+        if incomplete and not self._opened_incomplete:
+            await self._put_marker()
+        self.state.move(Phase.COMMITTING)
+        upload_id = self.state.upload_id or ""
+        try:
+            return await self._store.complete_multipart(self.key, upload_id, self.state.stored_parts())
+        except StoreError as error:
+            return await self._settle(error)
+
+    async def remove_object(self) -> None:
+        """Delete the object that was just made, because it is not what was sent."""
+        await self._store.delete(self.key)
+
+    async def drop(self) -> tuple[PutResult | None, str | None]:
+        """Leave nothing in the store, within ``grace_s``.
+
+        Returns:
+            What the store says of the object, should a commit have succeeded all the same; and what could not be
+            cleaned up, in a line, or None.
+        """
+        committing = self.state.phase is Phase.COMMITTING
+        self.state.move(Phase.ABORTING)
+        made = None
+        problem = None
+        try:
+            with anyio.fail_after(self._options.grace_s):
+                problem = await self._drop_upload()
+                if committing:  # only now: the abort has settled whether it can still happen
+                    made = await self._find_committed()
+                if made is None and self.marker is not None:
+                    await self._store.delete(self.marker)
+        except StoreError as error:
+            problem = f"{self._what_is_left()}: {describe(error)}"
+        except TimeoutError:
+            problem = f"{self._what_is_left()}: no answer in {self._options.grace_s:g} s"
+        if made is None:
+            self.state.move(Phase.ABORTED)
+        return made, problem
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _settle(self, error: StoreError) -> PutResult:
+        """Return what a commit has made whose failure does not say that it made nothing, or raise ``error``."""
+        if not is_ambiguous(error):
+            raise error
+        try:
+            made = await self._find_committed()
+        except StoreError as unknown:
+            error.add_note(f"whether the object was committed could not be found out: {describe(unknown)}")
+            raise error from unknown
+        if made is None:
+            raise error
+        return made
+
+    async def _find_committed(self) -> PutResult | None:
+        size = self.state.planned_bytes
+        return await find_committed(
+            self._store, self.key, token=self._token, size=size, parts=self.state.stored_parts()
+        )
+
+    async def _drop_upload(self) -> str | None:
+        if self.state.upload_id is None or await drop_upload(self._store, self.key, self.state.upload_id):
+            return None
+        return f"{self._what_is_left()}: the store still lists it"
+
+    async def _put_marker(self) -> None:
+        """Mark the object as incomplete before it can be seen: metadata are fixed when an upload is opened."""
+        self.marker = self.key + MARKER_SUFFIX
+        record = {"object": self.key, "size": self.state.planned_bytes, MADE_BY: self._token, INCOMPLETE: True}
+        properties = ObjectProperties("application/json", {MADE_BY: self._token})
+        await self._store.put(self.marker, [json.dumps(record).encode()], properties)
+
+    def _properties(self, *, incomplete: bool) -> ObjectProperties:
+        given = self._options.properties
+        mark = {INCOMPLETE: "true"} if incomplete else {}
+        return replace(given, metadata={**given.metadata, MADE_BY: self._token, **mark})
+
+    def _what_is_left(self) -> str:
+        upload = f"upload {self.state.upload_id}" if self.state.upload_id else "what was sent"
+        return f"{upload} of '{self.key}' may be left in the store"
+
+    def _count_retry(self, call: Call, error: StoreError, tries: int, wait_s: float) -> None:
+        self.retries += 1
+        logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
+        if call.operation == "create_multipart":
+            self._warn_of_stray(error)
+
+    def _warn_of_stray(self, error: BaseException) -> None:
+        """A create whose answer was lost may have opened an upload whose id we shall never learn."""
+        if not isinstance(error, StoreError) or (error.retryable and error.status is None):
+            logger.warning("an upload without parts may be left open under '%s': its id was lost", self.key)

@@ -1,0 +1,298 @@
+"""Write a stream of unknown length into one object; nothing but the whole stream ever appears under its key.
+
+``open_upload`` yields an ``UploadWriter``. A clean exit commits; every other way out, cancellation included, aborts,
+and what nobody leaves (a garbage-collected writer, a loop that stops) is never committed. A stream that fits one part
+is one put. A part that fails for good ends the body of the ``async with`` at once, by cancelling it: a stream that has
+stalled learns of it too.
+
+Memory: bytes held are those of the part being filled, counted in full from its first byte, and of the parts that are
+not stored yet, together never more than ``memory_limit``. Retries send the same buffers again.
+
+Sizes are decided in ``parts``, transitions in ``state``; ``transfer`` talks to the store, this module to the caller.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from penstock.errors import StoreError, describe
+from penstock.stores.multipart.digest import StreamDigest
+from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
+from penstock.stores.multipart.records import UploadOptions, UploadResult
+from penstock.stores.multipart.shelter import shelter
+from penstock.stores.multipart.state import Phase
+from penstock.stores.multipart.transfer import Transfer
+from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, PART_COMPLETE, logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from penstock.stores.base import MultipartStore, PutResult
+    from penstock.stores.multipart.failures import Failures
+    from penstock.stores.multipart.state import Part
+
+__all__ = ["UploadWriter", "open_upload"]
+
+
+@asynccontextmanager
+async def open_upload(
+    store: MultipartStore,
+    key: str,
+    options: UploadOptions | None = None,
+    *,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
+) -> AsyncIterator[UploadWriter]:
+    """Yield a writer of the object ``key``. A clean exit commits it, any other aborts it.
+
+    Args:
+        store: where to; not wrapped in a retry layer, as the writer retries and counts by itself.
+        key: the object's key.
+        options: part sizes, limits, properties, retries.
+        on_event: told of stored parts and of the outcome, with the names of ``telemetry``.
+
+    Raises:
+        ConfigurationError: the sizes do not fit each other or the store.
+        StoreError: the upload failed and was aborted; of several errors the first, the others as its notes.
+    """
+    writer = UploadWriter(store, key, options or UploadOptions(), on_event)
+    try:
+        async with anyio.create_task_group() as group:
+            writer.attach(group)
+            try:
+                yield writer
+                if not writer.settled:
+                    await writer.commit()
+            except BaseException as error:
+                writer.failures.note(error)
+                raise
+    except BaseException as error:  # noqa: BLE001 - raised again, out of its group
+        first = writer.failures.blame(error)
+        await writer.abandon(first)
+        raise first from first.__cause__
+
+
+class UploadWriter:
+    """The open end of an upload; made by ``open_upload``, used by one task at a time.
+
+    Attributes:
+        key: the object's key.
+        url: store and key, for people.
+        size: bytes accepted so far.
+        result: the committed object, once it is.
+    """
+
+    def __init__(
+        self,
+        store: MultipartStore,
+        key: str,
+        options: UploadOptions,
+        on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.key = key
+        self.url = f"{store.url}/{key}"
+        self.size = 0
+        self.result: UploadResult | None = None
+        self._options = options
+        self._max_put_bytes = store.capability.max_put_bytes
+        self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
+        self._digest = StreamDigest()
+        self._buffer = BlockBuffer(self._digest.update)
+        self._transfer = Transfer(store, key, options, self._part_stored)
+        self._state = self._transfer.state
+        self._on_event = on_event
+        self._started = time.monotonic()
+        self._group: TaskGroup | None = None
+        self._busy = False
+        self._cut_short = False
+
+    # -- for the caller -------------------------------------------------------------------------------
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Accept bytes; the same as ``write_many`` of one buffer."""
+        await self.write_many((data,))
+
+    async def write_many(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Accept buffers in order; mutable ones may be reused at once, ``bytes`` are kept by reference.
+
+        Waits while ``parts_in_flight`` parts are being sent and another is full, or the memory limit is reached.
+        A call that is cancelled half-way has accepted a beginning nobody knows the length of: the upload can then
+        only be aborted, or committed as incomplete.
+
+        Raises:
+            StoreError: the upload has failed, is over, or would outgrow the store's limits.
+        """
+        self._check_writable()
+        size_before = self.size
+        self._busy = True
+        try:
+            for piece in gather(buffers):
+                await self._accept(piece)
+        except BaseException:
+            self._cut_short = self._cut_short or self.size != size_before
+            raise
+        finally:
+            self._busy = False
+
+    async def commit(self, *, incomplete: bool = False) -> UploadResult:
+        """Send what is left and make the object visible; nothing can be written afterwards.
+
+        A commit that was cancelled may be begun again.
+
+        Args:
+            incomplete: mark the object as cut short: in its metadata, or, if these were fixed already when the upload
+                was opened, by an object ``KEY.incomplete`` that is there before it.
+
+        Raises:
+            StoreError: it did not work. A commit whose answer was lost has succeeded if the store says so.
+        """
+        if self._state.settled:
+            raise self._refusal("commit", f"the upload is {self._state.phase} already")
+        if self._cut_short and not incomplete:
+            raise self._refusal("commit", "a write was cancelled half-way, so the object would lack bytes")
+        if self._busy:
+            raise anyio.BusyResourceError("writing to")
+        if self._buffer.size or self._state.next_number == 1:
+            self._cut_part()
+        whole = self._state.upload_id is None and self._state.next_number == 2 and self.size <= self._max_put_bytes
+        if whole:
+            made = await self._transfer.put(incomplete=incomplete)
+        else:
+            made = await self._transfer.complete(incomplete=incomplete)
+        await self._verify(made)
+        return self._committed(made, incomplete=incomplete)
+
+    async def abort(self) -> None:
+        """Stop all transfers and drop the upload; leaving the ``async with`` then does nothing more.
+
+        Raises:
+            StoreError: something was left in the store; the message names the upload.
+        """
+        if self._state.settled:
+            return
+        await self._transfer.stop_sending()
+        problem = await shelter(self._drop("aborted on request", OBJECT_ABORTED), grace_s=self._options.grace_s)
+        if problem is not None:
+            raise self._refusal("abort", problem)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the upload is committed or aborted."""
+        return self._state.settled
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that the store has acknowledged."""
+        return self.result.size if self.result else self._state.stored_bytes
+
+    def __repr__(self) -> str:
+        return f"<UploadWriter {self.url} {self.size} bytes {self._state!r}>"
+
+    # -- for open_upload ------------------------------------------------------------------------------
+
+    def attach(self, group: TaskGroup) -> None:
+        """Send parts in ``group``."""
+        self._group = group
+
+    @property
+    def failures(self) -> Failures:
+        """The errors of the parts and of the body."""
+        return self._transfer.failures
+
+    async def abandon(self, error: BaseException) -> None:
+        """Undo what ``error`` leaves half done; what cannot be undone becomes a note of it."""
+        if self._state.settled:
+            return
+        event = OBJECT_FAILED if isinstance(error, Exception) else OBJECT_ABORTED
+        with suppress(anyio.get_cancelled_exc_class()):  # ``error`` goes on, a cancellation with it
+            problem = await shelter(self._drop(describe(error), event), grace_s=self._options.grace_s)
+            if problem is not None:
+                error.add_note(problem)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    async def _accept(self, piece: bytes | memoryview) -> None:
+        rest: bytes | memoryview | None = piece
+        while rest is not None:
+            if not self._buffer.room:
+                await self._begin_part()
+            before = self._buffer.size
+            rest = self._buffer.add(rest)
+            self.size += self._buffer.size - before
+            if not self._buffer.room and self._group is not None:
+                await self._transfer.send(self._cut_part(), self._group)
+
+    async def _begin_part(self) -> None:
+        """Reserve memory for the next part, waiting for earlier ones to leave it."""
+        size = self._plan.size(self._state.next_number, self._state.planned_bytes)
+        if not size:
+            most = self._plan.capacity_bytes
+            raise self._refusal("write", f"the object would outgrow {most} bytes; raise chunk_size or memory_limit")
+        await self._transfer.wait_until(lambda: self._state.held_bytes + size <= self._options.memory_limit)
+        self._buffer.start(size)
+
+    def _cut_part(self) -> Part:
+        size = self._buffer.size
+        return self._state.cut(self._buffer.take(), size)
+
+    async def _verify(self, made: PutResult) -> None:
+        ours = self._digest.checksum()
+        theirs = made.checksum
+        if theirs is None or theirs.algorithm != ours.algorithm or theirs.value == ours.value:
+            return
+        await self._transfer.remove_object()
+        raise self._refusal("commit", f"the store holds {theirs}, but {ours} was sent; the object was removed")
+
+    async def _drop(self, reason: str, event: str) -> str | None:
+        made, problem = await self._transfer.drop()
+        if made is not None:
+            self._committed(made, incomplete=self._transfer.marker is not None)
+            return f"the object '{self.key}' was committed all the same"
+        if problem is not None:
+            logger.warning("%s", problem)
+        self._emit(event, reason=reason, size=self.size, left=problem)
+        return problem
+
+    def _committed(self, made: PutResult, *, incomplete: bool) -> UploadResult:
+        self._state.move(Phase.COMMITTED)
+        parts = len(self._state.stored_parts())
+        seconds = time.monotonic() - self._started
+        self.result = UploadResult(
+            self.url,
+            self.key,
+            made.etag,
+            made.version,
+            self.size,
+            self._digest.checksum(),
+            parts,
+            self._transfer.retries,
+            seconds,
+            incomplete,
+            self._transfer.marker,
+        )
+        self._emit(OBJECT_COMMITTED, **self.result.as_fields())
+        return self.result
+
+    def _part_stored(self, part: Part) -> None:
+        self._emit(PART_COMPLETE, part=part.number, size=part.size, stored_bytes=self._state.stored_bytes)
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        if self._on_event is not None:
+            self._on_event(event, {"url": self.url, "key": self.key, **fields})
+
+    def _check_writable(self) -> None:
+        if self.failures.first is not None:
+            raise self.failures.first
+        if not self._state.accepting or self._cut_short:
+            cut = "cut short by a cancelled write"
+            raise self._refusal("write", f"the upload is {cut if self._cut_short else self._state.phase}")
+        if self._busy:
+            raise anyio.BusyResourceError("writing to")
+
+    def _refusal(self, operation: str, reason: str) -> StoreError:
+        return StoreError(reason, operation=operation, key=self.key, upload_id=self._state.upload_id)
