@@ -1,0 +1,82 @@
+"""Every node that the registry knows keeps the contract of nodes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from penstock.nodes.base import Transform
+from penstock.nodes.builtin import BUILTIN
+from penstock.nodes.registry import BrokenPlugin, default_registry
+from penstock.packets import Binary
+from penstock.pins import EncodedAudioType
+from penstock.testing import run_node
+from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
+from penstock.testing.request import FakeRequest
+
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "rich", "soxr", "ssl", "typer"]
+
+
+def is_transform(kind):
+    """A kind that cannot be loaded counts as one, so that the suite runs and says so."""
+    try:
+        return issubclass(default_registry().get(kind), Transform)
+    except BrokenPlugin:
+        return True
+
+
+TRANSFORMS = [kind for kind in default_registry() if is_transform(kind)]
+OTHERS = [kind for kind in default_registry() if kind not in TRANSFORMS]
+
+
+class TestTransforms(NodeContract):
+    @pytest.fixture(params=TRANSFORMS)
+    def kind(self, request):
+        return request.param
+
+    @pytest.fixture
+    async def case(self, kind, node_class):
+        if kind == "containers::ogg::demuxer":
+            ogg = await run_node("containers::ogg::muxer", usual_packets(EncodedAudioType("opus")))
+            return NodeCase(node_class.example, {"in": ogg.packets})
+        return usual_case(node_class)
+
+
+class TestNodesThatAwait(AwaitingNodeContract):
+    @pytest.fixture(params=OTHERS)
+    def kind(self, request):
+        return request.param
+
+    @pytest.fixture
+    def case(self, kind, node_class, tmp_path, monkeypatch):
+        monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", "espeak")
+        match kind:
+            case "core::file_reader":
+                (tmp_path / "a").write_bytes(bytes(100_000))
+                return NodeCase({"path": str(tmp_path / "a")})
+            case "core::file_writer":
+                return NodeCase({"path": str(tmp_path / "a")}, {"in": [Binary(b"x")]})
+            case "core::object_store_writer":
+                (tmp_path / "bucket").mkdir()
+                place = {"endpoint": tmp_path.as_uri(), "bucket": "bucket", "key": "a"}
+                return NodeCase(place, {"in": [Binary(b"x")]})
+            case "streamkit::http_input":
+                return NodeCase(node_class.example, {}, lambda: FakeRequest(media=[b"a", b"b"]))
+            case "streamkit::http_output":
+                return NodeCase(node_class.example, {"in": [Binary(b"x")]}, FakeRequest)
+            case _:
+                return usual_case(node_class)
+
+
+def test_importing_all_nodes_imports_no_heavy_library():
+    places = [place.partition(":")[0] for place in BUILTIN.values()]
+    program = (
+        "import importlib, json, sys\n"
+        f"for place in {places!r}:\n"
+        "    importlib.import_module(place)\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
