@@ -27,6 +27,7 @@ __all__ = [
     "OpusHead",
     "build_tags",
     "frame_samples",
+    "head_of",
     "packet_samples",
     "parse_tags",
     "placeholder",
@@ -82,6 +83,25 @@ class OpusHead:
     def build(self) -> bytes:
         """Write the header."""
         return _HEAD.pack(b"OpusHead", 1, self.channels, self.pre_skip, self.input_rate_hz, self.gain, 0)
+
+
+def head_of(packet: EncodedAudio) -> OpusHead:
+    """The header of the stream that ``packet`` belongs to.
+
+    A stream without one (from a network transport) has the channels of its codec record, or else of this packet, and no
+    run-in.
+
+    Raises:
+        BadData: the header is not one, or the stream is neither mono nor stereo.
+    """
+    codec = packet.codec
+    if codec.private:
+        return OpusHead.parse(codec.private)
+    if codec.channels > 2:
+        raise BadData(
+            f"the Opus stream has {codec.channels} channels; mono and stereo are supported: mix it down first"
+        )
+    return OpusHead(codec.channels or 1 + (packet.data[0] >> 2 & 1), pre_skip=0)
 
 
 def build_tags(vendor: str, tags: tuple[tuple[str, str], ...] = ()) -> bytes:

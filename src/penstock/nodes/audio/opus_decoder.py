@@ -11,11 +11,11 @@ and without run-in. A new ``Codec`` object begins a new stream.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import BadData
 from penstock.media.clock import SampleClock
-from penstock.media.opus import RATE_HZ, GapMeter, OpusHead, packet_samples, placeholder
+from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
 from penstock.nodes.base import LenientConfig, Transform, node
 from penstock.packets import Audio
 from penstock.pins import EncodedAudioType, InputPin, OutputPin, RawAudioType
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from penstock.packets import Buffer, Codec, EncodedAudio, Packet
 
 __all__ = ["OpusDecoder", "OpusDecoderConfig"]
-
-_STEREO_BIT: Final = 4  # of the table of contents, RFC 6716 §3.1
 
 
 class OpusDecoderConfig(LenientConfig):
@@ -58,20 +56,26 @@ class OpusDecoder(Transform[OpusDecoderConfig]):
         self._previous: Buffer = b""
 
     def process(self, packet: EncodedAudio, /) -> list[Packet] | None:
-        if packet.codec is not self._codec:
-            self._open(packet)
+        fresh = packet.codec is not self._codec
+        if fresh and packet.codec.name != "opus":
+            raise BadData(f"the decoder takes Opus and was given {packet.codec.name}")
         data = packet.data
         samples = packet_samples(data)
         if not samples:
             self._ctx.errored()
             return None
+        if fresh:
+            self._open(packet)
         missing = self._gaps.missing(packet, samples)
         self._clock.follow(packet.meta.timestamp_us, self._position + missing)
         out: list[Packet] = []
         if missing:
-            for decoded in self._conceal(missing):
-                self._emit(decoded, out)
-        decoded = self._decode(data, samples)
+            self._emit(self._conceal(missing), out)
+        try:
+            decoded = self._decode(data)
+        except (self._av.FFmpegError, ValueError):
+            self._ctx.errored()
+            decoded = self._conceal(samples)
         if packet.trim_end:
             decoded = decoded[: max(0, samples - packet.trim_end)]
         self._emit(decoded, out)
@@ -85,14 +89,7 @@ class OpusDecoder(Transform[OpusDecoderConfig]):
 
     def _open(self, packet: EncodedAudio) -> None:
         """Begin a stream: a decoder without run-in of its own, because ours is cut to the sample here."""
-        codec = packet.codec
-        if codec.name != "opus":
-            raise BadData(f"the decoder takes Opus and was given {codec.name}")
-        if codec.private:
-            head = OpusHead.parse(codec.private)
-        else:
-            stereo = len(packet.data) > 0 and bool(packet.data[0] & _STEREO_BIT)
-            head = OpusHead(codec.channels if codec.channels in {1, 2} else 1 + stereo, pre_skip=0)
+        head = head_of(packet)
         decoder = self._av.CodecContext.create("libopus", "r")
         decoder.sample_rate = RATE_HZ
         decoder.layout = "stereo" if head.channels == 2 else "mono"
@@ -100,32 +97,26 @@ class OpusDecoder(Transform[OpusDecoderConfig]):
         decoder.options = {"request_sample_fmt": "flt"}
         decoder.thread_count = 1
         self._decoder = decoder
-        self._codec = codec
+        self._codec = packet.codec
         self._channels = head.channels
         self._skip = head.pre_skip
         self._position -= head.pre_skip
         self._gaps = GapMeter()
         self._previous = packet.data
 
-    def _decode(self, data: Buffer, samples: int) -> NDArray[np.float32]:
-        """Decode a packet to ``(samples, channels)``; conceal it if that fails."""
+    def _decode(self, data: Buffer) -> NDArray[np.float32]:
+        """Decode a packet to ``(samples, channels)``. Raises what FFmpeg raises."""
         assert self._decoder is not None  # noqa: S101 - for the type checker
-        try:
-            (frame,) = self._decoder.decode(self._av.Packet(data))  # type: ignore[arg-type]  # any buffer will do
-        except (self._av.FFmpegError, ValueError):
-            self._ctx.errored()
-            concealed = self._conceal(samples)
-            return self._numpy.concatenate(concealed)[:samples]
+        (frame,) = self._decoder.decode(self._av.Packet(data))  # type: ignore[arg-type]  # any buffer will do
         plane: Any = frame.planes[0]  # a buffer; the array keeps it alive
         flat = self._numpy.frombuffer(plane, self._numpy.float32, frame.samples * self._channels)
         return flat.reshape(-1, self._channels)
 
-    def _conceal(self, missing: int) -> list[NDArray[np.float32]]:
-        """Stand-ins for ``missing`` samples: the decoder carries the sound on and fades it out."""
+    def _conceal(self, missing: int) -> NDArray[np.float32]:
+        """Stand-in for ``missing`` samples: the decoder carries the sound on and fades it out."""
         lost = placeholder(self._previous)
-        step = packet_samples(lost)
-        assert self._decoder is not None  # noqa: S101
-        return [self._decode(lost, step) for _ in range(-(-missing // step))]
+        parts = [self._decode(lost) for _ in range(-(-missing // packet_samples(lost)))]
+        return self._numpy.concatenate(parts)[:missing]
 
     def _emit(self, decoded: NDArray[np.float32], out: list[Packet]) -> None:
         """Append what is to be heard of ``decoded``."""

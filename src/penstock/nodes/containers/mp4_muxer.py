@@ -22,7 +22,7 @@ from pydantic import Field, field_validator
 
 from penstock.errors import BadData
 from penstock.media.clock import SampleClock
-from penstock.media.opus import RATE_HZ, GapMeter, OpusHead, packet_samples, placeholder
+from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform, node
 from penstock.packets import Binary
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
@@ -91,13 +91,14 @@ class Mp4MuxerConfig(NodeConfig):
 class Mp4Muxer(Transform[Mp4MuxerConfig]):
     """Opus packets in, MP4 bytes out."""
 
+    _output: Mp4Output | None = None
+
     def prepare(self, ctx: NodeContext) -> None:
         from penstock.nodes.containers import mp4_file
 
         self._ctx = ctx
         self._module = mp4_file
         self._codec: Codec | None = None
-        self._output: Mp4Output | None = None
         self._clock = SampleClock(RATE_HZ)
         self._position = 0  # samples that were put in
         self._sent = 0  # samples at the last output packet
@@ -149,7 +150,7 @@ class Mp4Muxer(Transform[Mp4MuxerConfig]):
                 "a second stream begins in the input and an MP4 track holds one: put audio::opus::decoder and "
                 "audio::opus::encoder before the muxer, which make one stream of them"
             )
-        head = OpusHead.parse(codec.private) if codec.private else OpusHead(codec.channels, pre_skip=0)
+        head = head_of(packet)
         for name, real in (("channels", head.channels), ("sample_rate", RATE_HZ)):
             given = getattr(config, name)
             if name in config.model_fields_set and given != real:

@@ -19,7 +19,7 @@ from pydantic import Field
 from penstock import __version__
 from penstock.errors import BadData
 from penstock.media.clock import SampleClock
-from penstock.media.opus import RATE_HZ, GapMeter, OpusHead, build_tags, packet_samples, placeholder
+from penstock.media.opus import RATE_HZ, GapMeter, build_tags, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform, node
 from penstock.nodes.containers.ogg import PageWriter
 from penstock.packets import Binary
@@ -103,7 +103,7 @@ class OggMuxer(Transform[OggMuxerConfig]):
         codec = packet.codec
         if codec.name != "opus":
             raise BadData(f"the Ogg muxer takes Opus and was given {codec.name}")
-        head = OpusHead.parse(codec.private) if codec.private else OpusHead(codec.channels, pre_skip=0)
+        head = head_of(packet)
         if "channels" in self.config.model_fields_set and head.channels != self.config.channels:
             self._ctx.warn(f"channels is {self.config.channels}, but the stream has {head.channels} and stays so")
         pages = b""
