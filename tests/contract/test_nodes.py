@@ -15,7 +15,7 @@ from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
 
-HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "rich", "soxr", "ssl", "typer"]
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "rich", "soxr", "typer"]
 
 
 def is_transform(kind):
