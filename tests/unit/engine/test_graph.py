@@ -18,6 +18,8 @@ nodes:
   up: {kind: test::store, params: {bucket: b}, needs: mix}
 """
 
+LISTS = "(penstock nodes list shows all)"
+
 
 def graph_of(text: str) -> Graph:
     graph, findings = checked(text)
@@ -64,8 +66,7 @@ def test_an_alias_of_a_kind_finds_its_class():
 
 def test_an_unknown_kind_offers_the_nearest():
     assert findings_of("nodes: {a: {kind: test::sorce}}") == [
-        "p.yml:1:19: nodes.a.kind: unknown kind 'test::sorce'; did you mean 'test::source'? "
-        "(penstock nodes list shows all)"
+        f"p.yml:1:19: nodes.a.kind: unknown kind 'test::sorce'; did you mean 'test::source'? {LISTS}"
     ]
 
 
@@ -104,7 +105,7 @@ def test_needs_that_name_what_is_not_there_are_errors(needs, finding):
 
 def test_a_source_takes_no_needs():
     line = findings_of(chain("b: {kind: test::source, needs: src}"))[1]
-    assert line == "p.yml:3:34: nodes.b.needs: 'b' (test::source) has no inputs"
+    assert line == "p.yml:3:27: nodes.b.needs: 'b' (test::source) has no inputs"
 
 
 def test_a_pin_may_have_a_slash_and_pins_may_be_named():
@@ -311,8 +312,7 @@ def test_a_spec_with_errors_gives_no_graph_even_if_all_nodes_are_right():
 def test_steps_are_blamed_by_their_index():
     assert findings_of("steps:\n  - kind: test::source\n  - kind: test::gain\n  - kind: test::gian\n") == [
         "p.yml:3:5: steps.1: 'step_0.out' gives Binary, but 'step_1.in' takes RawAudio(any rate, any channels)",
-        "p.yml:4:11: steps.2.kind: unknown kind 'test::gian'; did you mean 'test::gain'? "
-        "(penstock nodes list shows all)",
+        f"p.yml:4:11: steps.2.kind: unknown kind 'test::gian'; did you mean 'test::gain'? {LISTS}",
     ]
 
 
