@@ -1,6 +1,8 @@
-"""What every test shares: the event loop that penstock runs on."""
+"""What every test shares: the event loop that penstock runs on, and the servers."""
 
 import pytest
+
+from penstock.testing.seaweedfs import seaweedfs  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

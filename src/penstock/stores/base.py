@@ -60,6 +60,7 @@ class Capability:
         checksums: full-object checksums that the store verifies, strongest first.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.
         lists_uploads: ``list_uploads`` is complete and up to date.
+        lists_in_order: ``list`` goes by the order of keys; Amazon's directory buckets and some others do not.
         properties: content type and metadata are kept; otherwise they are dropped.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
             overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
@@ -77,6 +78,7 @@ class Capability:
     checksums: tuple[str, ...] = ()
     upload_expiry_s: float | None = None
     lists_uploads: bool = True
+    lists_in_order: bool = True
     properties: bool = True
     in_place: bool = False
 
@@ -207,7 +209,7 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
-        """Iterate over the objects whose key starts with ``prefix``, in order of keys."""
+        """Iterate over the objects whose key starts with ``prefix``, in order of keys if ``lists_in_order``."""
         ...
 
     async def delete(self, key: str) -> None:

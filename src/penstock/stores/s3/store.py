@@ -43,13 +43,21 @@ class S3Store:
         signer: who we are there.
         transport: to the bucket's origin; closed with the store.
         capability: what this store can do; Amazon's by default.
+        page_size: entries in an answer to a listing, 1 to 1000; more is asked for as it is wanted.
     """
 
     def __init__(
-        self, bucket: S3Bucket, signer: Signer, transport: Transport, capability: Capability | None = None
+        self,
+        bucket: S3Bucket,
+        signer: Signer,
+        transport: Transport,
+        capability: Capability | None = None,
+        *,
+        page_size: int = 1000,
     ) -> None:
         self._client = S3Client(bucket, signer, transport)
         self._url = bucket.url
+        self._page = str(page_size)
         self._capability = capability or Capability()
 
     @property
@@ -110,7 +118,7 @@ class S3Store:
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         operation = S3Operation("list", bucket=self._client.bucket.name)
-        first = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
+        first = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", self._page)]
         query: Query = first
         while True:
             root, _ = await self._client.document(operation, "GET", "ListBucketResult", query=query)
@@ -149,7 +157,7 @@ class S3Store:
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         operation = S3Operation("list_parts", key, upload_id)
         pages: list[Element] = []
-        query = first = [("uploadId", upload_id)]
+        query = first = [("uploadId", upload_id), ("max-parts", self._page)]
         while True:
             root, _ = await self._client.document(operation, "GET", "ListPartsResult", query=query)
             pages.append(root)
@@ -183,7 +191,7 @@ class S3Store:
 
     async def list_uploads(self, prefix: str = "") -> AsyncIterator[UploadInfo]:
         operation = S3Operation("list_uploads", bucket=self._client.bucket.name)
-        first = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix)]
+        first = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix), ("max-uploads", self._page)]
         query: Query = first
         while True:
             root, _ = await self._client.document(operation, "GET", "ListMultipartUploadsResult", query=query)

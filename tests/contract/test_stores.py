@@ -1,0 +1,53 @@
+"""The contract suite over every store, bare and behind the layers."""
+
+import uuid
+
+import pytest
+
+from penstock.stores.base import Capability
+from penstock.stores.layers.faults import FaultLayer, FaultScript
+from penstock.stores.layers.retry import RetryLayer
+from penstock.stores.local import LocalStore
+from penstock.stores.memory import MemoryStore
+from penstock.stores.resolve import open_store
+from penstock.testing.stores import StoreContract
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    async def store(self):
+        return MemoryStore()
+
+
+class TestLocal(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        root = tmp_path / "bucket"
+        yield LocalStore(root)
+        assert not (root / ".penstock").exists()
+
+
+@pytest.mark.server
+class TestS3(StoreContract):
+    @pytest.fixture
+    async def store(self, seaweedfs):
+        store = open_store(
+            seaweedfs.endpoint,
+            seaweedfs.make_bucket(),
+            credentials=seaweedfs.credentials,
+            capability=Capability(lists_in_order=False),  # directories come first
+        )
+        yield store
+        await store.aclose()
+
+
+class TestLayers(StoreContract):
+    """A retry layer over scripted faults: every method fails once, and nobody notices."""
+
+    @pytest.fixture
+    async def store(self):
+        async def no_wait(_: float) -> None: ...
+
+        once = ["503"]
+        faults = FaultScript(put=once, head=once, put_part=once, create=once, list_parts=once, list=once)
+        return RetryLayer(FaultLayer(MemoryStore(uuid.uuid4().hex), faults), sleep=no_wait)
