@@ -83,6 +83,7 @@ class Mp4Stream(Mp4Output):
         options = {
             "movflags": "delay_moov+default_base_moof",
             "frag_duration": str(fragment_ms * 1000),
+            "movie_timescale": str(RATE_HZ),
             "flush_packets": "1",
         }
         super().__init__(self._sink, codec, head, options)
@@ -105,11 +106,12 @@ class Mp4File(Mp4Output):
     """
 
     def __init__(self, codec: Codec, head: OpusHead) -> None:
-        handle, path = tempfile.mkstemp(prefix="penstock-", suffix=".mp4")
+        with _translated():
+            handle, path = tempfile.mkstemp(prefix="penstock-", suffix=".mp4")
         os.close(handle)
         self._path = Path(path)
         try:
-            super().__init__(path, codec, head, {"movflags": "faststart"})
+            super().__init__(path, codec, head, {"movflags": "faststart", "movie_timescale": str(RATE_HZ)})
         except BaseException:
             self._path.unlink()
             raise
