@@ -115,7 +115,7 @@ def test_an_unknown_key_is_a_warning_and_the_rest_is_kept():
          "controls.0: a number needs min and max"),
         ("{controls: [{label: l, type: number, node: up, property: p, min: 2, max: 1}]}", DYNAMIC,
          "controls.0.min: is above max"),
-        ("{controls: [{label: l, type: select, node: up, property: p}]}", DYNAMIC, "controls.0: a select needs options"),
+        ("{controls: [{label: l, type: select, node: up, property: p}]}", DYNAMIC, "controls.0: a select needs"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_a_warning(client, pipeline, finding):

@@ -143,7 +143,9 @@ def pipelines(draw) -> dict:
 
 @given(pipelines(), st.booleans())
 def test_a_valid_pipeline_comes_back_whole(pipeline, flow):
-    text = yaml.safe_dump(pipeline, default_flow_style=flow, sort_keys=False)
+    text = yaml.safe_dump(
+        pipeline, default_flow_style=flow, sort_keys=False, default_style='"'
+    )  # quoted: it speaks 1.1
     if "${" in text:
         return
     graph, findings = check_everything(text)
