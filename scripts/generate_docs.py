@@ -1,0 +1,98 @@
+"""Write docs/nodes/ and docs/cli.md from the code: `python scripts/generate_docs.py [--check]`.
+
+With --check nothing is written; the exit code is 1 if a page is not what it should be.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from penstock.cli import app
+from penstock.nodes.builtin import BUILTIN
+from penstock.nodes.describe import NodeDescription, describe_node
+from penstock.nodes.registry import default_registry
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS: list[list[str]] = [
+    [],
+    *([name] for name in ("run", "check", "graph", "schema", "inspect", "nodes")),
+    ["nodes", "list"],
+    ["nodes", "describe"],
+]
+NOTICE = "<!-- Generated from the code by `make docs`. -->\n\n"
+
+
+def page_name(kind: str) -> str:
+    return kind.replace("::", "-") + ".md"
+
+
+def cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def node_page(node: NodeDescription) -> str:
+    lines = [f"# `{node.kind}`", "", node.text, ""]
+    for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
+        if pins:
+            lines += [f"## {title}", "", "| pin | types | edges |", "|---|---|---|"]
+            lines += [f"| `{pin['name']}` | {cell(', '.join(pin['types']))} | {pin['cardinality']} |" for pin in pins]
+            lines.append("")
+    if node.parameters:
+        lines += ["## Parameters", "", "| name | type | default | meaning |", "|---|---|---|---|"]
+        for parameter in node.parameters:
+            default = "required" if parameter["required"] else f"`{json.dumps(parameter['default'])}`"
+            lines.append(
+                f"| `{parameter['name']}` | {cell(parameter['type'])} | {default} | {cell(parameter['description'])} |"
+            )
+        lines.append("")
+    lines += ["## Example", "", "```yaml", node.example.rstrip(), "```", ""]
+    return NOTICE + "\n".join(lines)
+
+
+def index_page(nodes: list[NodeDescription]) -> str:
+    lines = ["# Nodes", "", "| kind | what it does |", "|---|---|"]
+    lines += [f"| [`{node.kind}`]({page_name(node.kind)}) | {cell(node.summary)} |" for node in nodes]
+    return NOTICE + "\n".join(lines) + "\n"
+
+
+def cli_page() -> str:
+    parts = ["# Command line", ""]
+    for words in COMMANDS:
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="penstock", terminal_width=100, color=False)
+        parts += [f"## `{' '.join(['penstock', *words])}`", "", "```", result.output.strip(), "```", ""]
+    return NOTICE + "\n".join(parts)
+
+
+def pages() -> dict[Path, str]:
+    registry = default_registry()
+    nodes = [describe_node(registry.get(kind)) for kind in sorted(BUILTIN)]
+    made = {Path("docs/nodes") / page_name(node.kind): node_page(node) for node in nodes}
+    made[Path("docs/nodes/README.md")] = index_page(nodes)
+    made[Path("docs/cli.md")] = cli_page()
+    return made
+
+
+def main() -> int:
+    wanted = pages()
+    stale = [path for path, text in wanted.items() if not (ROOT / path).is_file() or (ROOT / path).read_text() != text]
+    orphans = [path for path in (ROOT / "docs/nodes").glob("*.md") if path.relative_to(ROOT) not in wanted]
+    if "--check" in sys.argv[1:]:
+        for path in [*stale, *orphans]:
+            print(f"not up to date: {path} (make docs)", file=sys.stderr)
+        return 1 if stale or orphans else 0
+    for path in orphans:
+        path.unlink()
+    for path in stale:
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(wanted[path])
+    print(f"{len(stale)} of {len(wanted)} pages written")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

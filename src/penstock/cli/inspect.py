@@ -1,0 +1,166 @@
+"""``penstock inspect``: what is in a media file or object, and whether it is what a run has sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import anyio
+from anyio import to_thread
+
+from penstock.cli.console import Exit, fail, human_bytes, say
+from penstock.errors import BadData, ConfigurationError, NotFound, PenstockError
+from penstock.media.probe import MediaInfo, StreamInfo, probe
+from penstock.stores.multipart.digest import StreamDigest
+from penstock.stores.resolve import open_location, parse_url
+from penstock.stores.seekable import SeekableObject
+
+if TYPE_CHECKING:
+    from penstock.stores.base import ObjectInfo, ObjectStore
+
+__all__ = ["InspectArguments", "inspect_command"]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectArguments:
+    """The options of ``penstock inspect``, as given."""
+
+    target: str
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    against: Path | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found."""
+
+    target: str
+    object: ObjectInfo
+    digest: str
+    sha256: str
+    media: MediaInfo
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form of ``--json``: the object, and the media in it under ffprobe's names."""
+        return {
+            "target": self.target,
+            "size": self.object.size,
+            "etag": self.object.etag,
+            "content_type": self.object.properties.content_type,
+            "metadata": dict(self.object.properties.metadata),
+            "digest": self.digest,
+            "sha256": self.sha256,
+            "media": asdict(self.media),
+        }
+
+
+def inspect_command(arguments: InspectArguments) -> None:
+    """Read the whole object, decode it, print what it is; exit with 1 if it cannot be read or is not what was sent."""
+    try:
+        found = anyio.run(_inspect, arguments)
+        if arguments.as_json:
+            sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
+        else:
+            sys.stdout.write(_page(found))
+        _check_decoded(found.media)
+        if arguments.against is not None:
+            _verify(found, arguments.against)
+    except ConfigurationError as error:
+        fail(error, Exit.USAGE)
+    except PenstockError as error:
+        fail(error)
+
+
+async def _inspect(arguments: InspectArguments) -> Inspection:
+    store, key = _open(arguments)
+    try:
+        described = await store.head(key)
+        digest, sha256 = StreamDigest(), hashlib.sha256()
+        async for piece in store.get(key):
+            digest.update(piece)
+            sha256.update(piece)
+        media = await to_thread.run_sync(_probe, SeekableObject(store, key, described.size))
+    except NotFound as error:
+        raise NotFound(f"there is no such object in {store.url}", operation="inspect", key=key) from error
+    finally:
+        await store.aclose()
+    return Inspection(arguments.target, described, str(digest.checksum()), sha256.hexdigest(), media)
+
+
+def _open(arguments: InspectArguments) -> tuple[ObjectStore, str]:
+    target = arguments.target
+    location = parse_url(target if ":" in target.split("/", 1)[0] else Path(target).resolve().as_uri())
+    if not location.key:
+        raise ConfigurationError(f"'{target}' names no object: the key is missing")
+    if arguments.endpoint is not None:
+        if location.kind != "s3" or location.endpoint:
+            raise ConfigurationError("--endpoint goes with an s3:// URL")
+        location = type(location)("s3", arguments.endpoint, location.bucket, location.key)
+    return open_location(location, region=arguments.region), location.key
+
+
+def _probe(file: SeekableObject) -> MediaInfo:
+    return probe(cast("BinaryIO", file), decode=True)
+
+
+def _page(found: Inspection) -> str:
+    media = found.media
+    rows = [
+        ("size", f"{found.object.size} bytes ({human_bytes(found.object.size)})"),
+        ("type", found.object.properties.content_type),
+        ("digest", found.digest),
+        ("sha256", found.sha256),
+        ("container", media.format_name),
+        ("duration", f"{media.duration_s:.3f} s" if media.duration_s is not None else None),
+        *((f"stream {stream.index}", _stream(stream)) for stream in media.streams),
+    ]
+    return "\n".join([found.target, *(f"  {name:<10} {value}" for name, value in rows if value)]) + "\n"
+
+
+def _stream(stream: StreamInfo) -> str:
+    parts = [stream.codec_name]
+    if stream.codec_type == "audio":
+        parts += [f"{stream.sample_rate} Hz", stream.channel_layout or f"{stream.channels} channels"]
+        parts.append(f"{stream.samples} samples decoded")
+    if stream.errors:
+        parts.append(f"{stream.errors} packets that cannot be decoded")
+    return ", ".join(parts)
+
+
+def _check_decoded(media: MediaInfo) -> None:
+    """See that there is something in the file, and that all of it decodes.
+
+    Raises:
+        BadData: it does not.
+    """
+    if not any(stream.frames for stream in media.streams):
+        raise BadData("the file holds no audio or video that can be decoded")
+    damaged = sum(stream.errors for stream in media.streams)
+    if damaged:
+        raise BadData(f"{damaged} packets cannot be decoded")
+
+
+def _verify(found: Inspection, report: Path) -> None:
+    """Compare with the objects of a run's report.
+
+    Raises:
+        ConfigurationError: the report cannot be read, or names no object.
+        PenstockError: size or digest differ from all of them.
+    """
+    try:
+        objects = json.loads(report.read_text(encoding="utf-8"))["objects"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{report} is not the report of a run (penstock run --report): {error}") from error
+    sent = [(one["size"], one["digest"]) for one in objects]
+    if not sent:
+        raise ConfigurationError(f"{report}: the run committed no object")
+    if (found.object.size, found.digest) not in sent:
+        wanted = ", ".join(f"{size} bytes {digest}" for size, digest in sent)
+        raise PenstockError(f"{found.target} is not what the run sent: {wanted}")
+    say(f"verified: {found.target} is what the run sent, to the last byte, and decodes to the end")
