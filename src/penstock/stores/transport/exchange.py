@@ -172,7 +172,7 @@ def exchange(connection: Connection, call: Call) -> http.client.HTTPResponse:
         reader = response.fp
         started = bool(reader.peek(1))
         response.begin()
-    except (OSError, http.client.HTTPException, PeerSpoke) as error:
+    except (OSError, http.client.HTTPException) as error:
         stale = connection.reused and not started and not isinstance(error, TimeoutError)
         if stale and (call.repeatable or not complete):
             raise Undelivered from error

@@ -157,6 +157,7 @@ class ThreadTransport:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
+            done.add_done_callback(_ignore)
             if not job.cancel() and hold.interrupt():
                 await outlast(done)
                 hold.close()
@@ -281,3 +282,9 @@ def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
     for name, value in answer.getheaders():
         headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
     return headers
+
+
+def _ignore(future: asyncio.Future[T]) -> None:
+    """Nobody is left to tell of an error; seen, it is not logged as lost."""
+    if not future.cancelled():
+        future.exception()

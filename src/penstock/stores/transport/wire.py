@@ -27,7 +27,7 @@ TLS_STEP = 256 << 10
 READ_SIZE = 64 << 10
 
 
-class PeerSpoke(Exception):
+class PeerSpoke(ConnectionError):
     """The peer answered, or hung up, before it had taken all that was to be sent."""
 
 
