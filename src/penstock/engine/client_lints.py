@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from penstock.engine.client import ClientSpec, InputHint, Publish, Track, Watch
-from penstock.engine.report import Report, nearest
+from penstock.engine.report import Report
 
 if TYPE_CHECKING:
     from penstock.engine.document import Path
@@ -133,7 +133,7 @@ def _lint_input(hint: InputHint, spec: PipelineSpec, report: Report) -> None:
     fields = list(_fields(inputs))
     for name in hint.field_hints or ():
         if name not in fields:
-            message = f"no {HTTP_INPUT} takes a field of this name{nearest(name, fields)}"
+            message = f"no {HTTP_INPUT} takes a field of this name{report.nearest(name, fields)}"
             report.warning((*path, "field_hints", name), message)
 
 
@@ -141,7 +141,7 @@ def _lint_controls(client: ClientSpec, spec: PipelineSpec, report: Report) -> No
     for index, control in enumerate(client.controls or ()):
         path = (*_CLIENT, "controls", index)
         if control.node not in spec.nodes:
-            report.warning((*path, "node"), f"there is no such node{nearest(control.node, spec.nodes)}")
+            report.warning((*path, "node"), f"there is no such node{report.nearest(control.node, spec.nodes)}")
         if control.type == "number" and (control.min is None or control.max is None):
             report.warning(path, "a number needs min and max")
         if control.min is not None and control.max is not None and control.min > control.max:

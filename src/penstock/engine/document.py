@@ -17,15 +17,15 @@ import yaml
 from penstock.engine.report import Report
 from penstock.engine.scalars import resolve_plain
 from penstock.engine.substitute import Environment
-from penstock.engine.yaml_tree import MAX_DEPTH, MAX_NODES, NotReadable, compose, decode
+from penstock.engine.yaml_tree import MAX_BYTES, MAX_DEPTH, MAX_NODES, NotReadable, compose, decode
 from penstock.findings import Finding, Position, Severity
 
 __all__ = ["Document", "Path", "read_document"]
 
 Path: TypeAlias = tuple[str | int, ...]
 
-MERGE = "<<"
 MAX_SHOWN = 60
+_TOO_MANY = f"the file has more than {MAX_NODES} values once its aliases are followed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,7 @@ class _Reader:
         self._aliases = aliases
         self._seen: set[int] = set()
         self._count = 0
+        self._expanded = 0
 
     def read(self, tree: yaml.Node) -> Document:
         root = self._value(tree, (), None)
@@ -143,7 +144,7 @@ class _Reader:
         self._count += 1
         mark: Any = node.start_mark
         if self._count > MAX_NODES:
-            raise NotReadable(f"the file has more than {MAX_NODES} values once its aliases are followed", _place(mark))
+            raise NotReadable(_TOO_MANY, _place(mark))
         if len(path) >= MAX_DEPTH:
             raise NotReadable(f"values are nested more than {MAX_DEPTH} levels deep", _place(mark))
         self._document.marks[path] = (key.start_mark if key is not None else None, mark)
@@ -165,10 +166,10 @@ class _Reader:
             name = self._key(key, path)
             if name is None:
                 continue
-            if name == MERGE and key.style is None:
+            if _is_merge(key):
                 merged += self._merged(value, (*path, name))
             elif name in first:
-                message = f"the key '{name}' was given on line {first[name].line + 1} already"
+                message = f"the key {_quoted(name)} was given on line {first[name].line + 1} already"
                 self.report.add(Finding(message, (*path, name), _place(mark), Severity.ERROR, self._document.file))
             else:
                 first[name] = mark
@@ -191,18 +192,27 @@ class _Reader:
         self.report.add(Finding(message, path, _place(key.start_mark), Severity.ERROR, self._document.file))
         return None
 
-    def _merged(self, node: yaml.Node, path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
-        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    def _merged(self, node: yaml.Node, path: Path, depth: int = 1) -> list[tuple[yaml.Node, yaml.Node]]:
+        """The pairs of the mappings that a ``<<`` names, nearest first: a mapping's own before those it merges."""
+        mark: Any = node.start_mark
+        if depth > MAX_DEPTH:
+            raise NotReadable(f"'<<' is nested more than {MAX_DEPTH} levels deep", _place(mark))
         pairs: list[tuple[yaml.Node, yaml.Node]] = []
-        for source in sources:
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if id(source) in self._seen and not self._aliases:
-                raise NotReadable("an alias is not allowed here; write the value out", _place(node.start_mark))
-            self._count += 1 + len(source.value)
+                raise NotReadable("an alias is not allowed here; write the value out", _place(mark))
+            self._seen.add(id(source))
             if not isinstance(source, yaml.MappingNode):
                 message = "'<<' merges mappings: give it an alias such as *defaults, or a list of them"
-                self.report.add(Finding(message, path, _place(node.start_mark), Severity.ERROR, self._document.file))
+                self.report.add(Finding(message, path, _place(mark), Severity.ERROR, self._document.file))
                 continue
-            pairs += source.value
+            self._count += 1 + len(source.value)
+            if self._count > MAX_NODES:
+                raise NotReadable(_TOO_MANY, _place(mark))
+            pairs += [pair for pair in source.value if not _is_merge(pair[0])]
+            for key, value in source.value:
+                if _is_merge(key):
+                    pairs += self._merged(value, path, depth + 1)
         return pairs
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
@@ -216,6 +226,9 @@ class _Reader:
             if problems:
                 self._document.unread.add(path)
                 return text
+            self._expanded += len(expanded)
+            if self._expanded > MAX_BYTES:
+                raise NotReadable(f"variables make the file larger than {MAX_BYTES} bytes", _place(node.start_mark))
             node = yaml.ScalarNode(node.tag, expanded, node.start_mark, None, node.style)
         try:
             return _plain(node) if node.style is None else node.value
@@ -223,6 +236,10 @@ class _Reader:
             self.report.error(path, "the number has too many digits; put it in quotes if it is text", of_value=True)
             self._document.unread.add(path)
             return None
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None
 
 
 def _plain(node: yaml.ScalarNode) -> Any:

@@ -27,6 +27,7 @@ __all__ = ["HTTP_INPUT", "HTTP_OUTPUT", "LOOPING_KINDS", "Edge", "EdgeMode", "Gr
 
 HTTP_INPUT = "streamkit::http_input"
 HTTP_OUTPUT = "streamkit::http_output"
+MAX_SHOWN = 20
 LOOPING_KINDS = frozenset({"transport::moq::peer"})
 """Kinds that face the network on both sides: they need no input, and a cycle may run through them."""
 
@@ -143,8 +144,14 @@ def _report_cycle(cycle: Sequence[str], joined: Sequence[tuple[Edge, Need]], rep
     first, last = cycle[0], cycle[-1]
     path = next(need.path for edge, need in joined if (edge.source, edge.target) == (last, first))
     through = " or ".join(sorted(LOOPING_KINDS))
-    shown = " > ".join([*cycle, first])
+    shown = " > ".join([*_elided(cycle), first])
     report.error(path, f"the nodes form a cycle: {shown}; only {through} may close one", of_value=True)
+
+
+def _elided(cycle: Sequence[str]) -> Sequence[str]:
+    left_out = len(cycle) - MAX_SHOWN
+    half = MAX_SHOWN // 2
+    return cycle if left_out <= 0 else [*cycle[:half], f"({left_out} more)", *cycle[-half:]]
 
 
 def _check_ends(spec: PipelineSpec, nodes: Mapping[str, GraphNode], report: Report) -> None:

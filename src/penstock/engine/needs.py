@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from penstock.engine.document import Document, Path
-from penstock.engine.report import Report, nearest
+from penstock.engine.report import Report
 
 __all__ = ["EdgeMode", "Need", "parse_needs"]
 
@@ -92,7 +92,7 @@ def _check_keys(value: dict[str, Any], path: Path, report: Report) -> bool:
         return False
     others = [key for key in value if key not in ("node", "mode")]
     for key in others:
-        hint = nearest(key, ["mode"]) or "; if 'node' was meant as the name of a pin, that name is taken"
+        hint = report.nearest(key, ["mode"]) or "; if 'node' was meant as the name of a pin, that name is taken"
         report.error((*path, key), f"unknown key beside 'node'{hint}")
     return not others
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FINDINGS", "Report", "in_order", "nearest"]
 
 MAX_FINDINGS = 100
+MAX_HINTS = 100
 MAX_CANDIDATES = 200
 MAX_NAME = 64
 
@@ -22,12 +23,15 @@ class Report:
     """The findings of one step.
 
     A finding is left out at a path that an earlier step could not read, above it and below it: what follows from
-    an error is not news. Beyond ``MAX_FINDINGS`` the rest is counted as one.
+    an error is not news. Errors and warnings are kept up to ``MAX_FINDINGS`` each, names are compared up to
+    ``MAX_HINTS`` times: a file of nothing but mistakes costs no more than a large one.
     """
 
     def __init__(self, document: Document, unread: Iterable[Path] = ()) -> None:
         self._document = document
         self._findings: list[Finding] = []
+        self._count = dict.fromkeys(Severity, 0)
+        self._hints = 0
         self._at: set[Path] = set()
         self._above: set[Path] = set()
         for path in unread:
@@ -41,8 +45,8 @@ class Report:
 
     @property
     def full(self) -> bool:
-        """Whether so much was found that looking further is no use."""
-        return len(self._findings) > MAX_FINDINGS
+        """Whether there are so many errors that looking further is no use."""
+        return self._count[Severity.ERROR] > MAX_FINDINGS
 
     def error(self, path: Path, message: str, *, of_value: bool = False) -> None:
         """Something that stops the pipeline from running, at the key (or the value) of ``path``."""
@@ -58,18 +62,25 @@ class Report:
 
     def add(self, finding: Finding) -> None:
         """A finding with a place of its own."""
-        if self.full:
-            return
-        if len(self._findings) == MAX_FINDINGS:
-            finding = Finding(f"more than {MAX_FINDINGS} findings; the rest is not shown", file=finding.file)
-        self._findings.append(finding)
+        severity = finding.severity
+        self._count[severity] += 1
+        if self._count[severity] <= MAX_FINDINGS:
+            self._findings.append(finding)
+        elif self._count[severity] == MAX_FINDINGS + 1:
+            message = f"there are more than {MAX_FINDINGS} {severity}s; the rest is not shown"
+            self._findings.append(Finding(message, (), None, severity, finding.file))
+
+    def nearest(self, name: str, candidates: Iterable[str]) -> str:
+        """As the function ``nearest``, as long as there have not been too many hints."""
+        self._hints += 1
+        return nearest(name, candidates) if self._hints <= MAX_HINTS else ""
 
     def faulty(self, path: Path) -> bool:
         """Whether an earlier step could not read what is at ``path``, above it or below it."""
         return path in self._above or any(path[:length] in self._at for length in range(len(path) + 1))
 
     def _find(self, path: Path, message: str, severity: Severity, of_value: bool) -> None:
-        if not (self._at and self.faulty(path)) and not self.full:
+        if not (self._at and self.faulty(path)):
             self.add(self._document.finding(path, message, severity, of_value=of_value))
 
 

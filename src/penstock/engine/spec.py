@@ -1,5 +1,6 @@
 """A pipeline file as its author meant it: labels, mode, and nodes with what they need.
 
+A top-level key that begins with ``x-`` is the author's own: a place for settings that nodes share by an alias.
 What a kind is, which parameters it has and whether pins fit is not known here: that is ``graph``.
 """
 
@@ -230,7 +231,7 @@ def _node(name: str, value: Any, path: Path, document: Document, report: Report)
         return NodeSpec(name, "", {}, (), path)
     for key in value:
         if key not in ("kind", "params", "needs"):
-            hint = nearest(key, ["kind", "params", "needs"])
+            hint = nearest(key, ("kind", "params", "needs"))
             say = report.error if hint else report.warning
             say((*path, key), f"unknown key{hint or ', ignored; a node has kind, params and needs'}")
     kind = value.get("kind")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Environment"]
 
+MAX_REFERENCES = 100
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-[^}]*)?\})?")
 
 
@@ -35,6 +36,8 @@ class Environment:
     def expand(self, text: str) -> tuple[str, list[str]]:
         """Return ``text`` with its references replaced, and a message for each that cannot be."""
         problems: list[str] = []
+        if text.count("${") > MAX_REFERENCES:
+            return text, [f"the value has more than {MAX_REFERENCES} references to variables"]
 
         def replace(match: re.Match[str]) -> str:
             name, fallback = match["name"], match["fallback"]

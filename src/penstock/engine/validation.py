@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from penstock.engine.document import Document, Path
-from penstock.engine.report import Report, nearest
+from penstock.engine.report import Report
 from penstock.errors import PenstockError
 
 __all__ = ["validate"]
@@ -101,7 +101,7 @@ def validate(
     unknown = [where for error, where in located if error["type"] == "extra_forbidden"]
     for where in unknown:
         known = [*_known_keys(model, where), *(siblings if len(where) == 1 else ())]
-        hint = nearest(str(where[-1]), known)
+        hint = report.nearest(str(where[-1]), known)
         say = report.warning if lenient else report.error
         say((*path, *where), f"unknown {noun}{', ignored' if lenient else ''}{hint}")
     if lenient and unknown:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.engine.needs import EdgeMode, Need
-from penstock.engine.report import Report, nearest
+from penstock.engine.report import Report
 from penstock.pins import ANY, InputPin, OutputPin, PacketType, PassthroughType
 
 if TYPE_CHECKING:
@@ -94,16 +94,17 @@ def _produced(node: GraphNode | None, pin_name: str, enters: Mapping[str, Packet
 
 
 def _no_such_node(need: Need, spec: NodeSpec, specs: Mapping[str, NodeSpec], report: Report) -> str:
-    hint = nearest(need.node, [name for name in specs if name != spec.id])
+    hint = report.nearest(need.node, [name for name in specs if name != spec.id])
     return f"there is no node {report.show(need.path, need.node)}{hint}"
 
 
 def _report_no_input(target: GraphNode, spec: NodeSpec, need: Need, report: Report) -> None:
     where = (*spec.path, "needs")
-    index = need.path[len(where)] if len(need.path) > len(where) else None
-    if len(target.inputs) != 1 or not isinstance(index, int):
+    listed = len(need.path) > len(where) and isinstance(need.path[len(where)], int)
+    if len(target.inputs) != 1 or not listed:
         report.error(need.path, _no_such_pin(target, f"'{need.pin}'", target.inputs, "input"))
-    elif index == 0:  # once for the list, which is the mistake
+    elif need is next(entry for entry in spec.needs if not target.inputs[0].matches(entry.pin)):
+        # Once for the list, which is the mistake.
         pin = target.inputs[0].name
         has = f"'{target.id}' ({target.kind}) has one input, '{pin}', and cannot take a list of several"
         report.error(where, f"{has}; join them in a node before it")

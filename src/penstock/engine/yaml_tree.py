@@ -22,6 +22,7 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "NotReadable", "compose", "dec
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 100_000
+MAX_SHOWN = 60
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOT_YAML = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -130,7 +131,7 @@ class _Composer:
             self._open.add(event.anchor)
         node: yaml.Node = self._content(event, depth)
         if event.tag not in _TAGS[type(node)]:
-            tag = event.tag.replace(_TAG, "!!")
+            tag = event.tag.replace(_TAG, "!!")[:MAX_SHOWN]
             raise NotReadable(f"the tag '{tag}' is not allowed; write the value without it", _place(event))
         if event.anchor is not None:
             self._open.discard(event.anchor)
@@ -155,11 +156,12 @@ class _Composer:
         return yaml.MappingNode(tag, pairs, start)
 
     def _alias(self, event: yaml.AliasEvent) -> yaml.Node:
-        if event.anchor in self._open:
-            raise NotReadable(f"the alias '*{event.anchor}' stands inside what it names", _place(event))
-        if event.anchor not in self._anchors:
-            raise NotReadable(f"the alias '*{event.anchor}' names no anchor above it", _place(event))
-        return self._anchors[event.anchor]
+        name = event.anchor or ""
+        if name in self._open:
+            raise NotReadable(f"the alias '*{name[:MAX_SHOWN]}' stands inside what it names", _place(event))
+        if name not in self._anchors:
+            raise NotReadable(f"the alias '*{name[:MAX_SHOWN]}' names no anchor above it", _place(event))
+        return self._anchors[name]
 
 
 def _plain_words(error: yaml.MarkedYAMLError, text: str) -> str:

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from penstock.engine.document import Document, read_document
 from penstock.engine.yaml_tree import MAX_BYTES, MAX_DEPTH, MAX_NODES
@@ -111,6 +112,24 @@ def test_an_alias_repeats_a_value_and_a_merge_key_fills_in_what_is_missing():
     assert value["c"] == {"bucket": "c", "region": "r"}
 
 
+def test_a_merged_mapping_brings_what_it_has_merged_itself():
+    value = root("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, z: 3}\n")
+    assert isinstance(value, dict)
+    assert value["c"] == {"x": 1, "y": 2, "z": 3}
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(63, True), (64, True), (65, False)])
+def test_the_depth_of_merging_is_bounded(levels, fits):
+    text = "x0: &x0 {a: 1}\n" + "".join(f"x{i}: &x{i} {{<<: *x{i - 1}}}\n" for i in range(1, levels + 1))
+    assert (read(text)[0] is not None) is fits
+
+
+def test_merged_values_count():
+    mapping = "a: &a {" + ", ".join(f"k{i}: 1" for i in range(300)) + "}\n"
+    text = mapping + "".join(f"b{i}: {{<<: [*a, *a, *a, *a]}}\n" for i in range(100))
+    assert "once its aliases are followed" in refused(text)
+
+
 def test_a_quoted_merge_key_is_a_key():
     assert root("'<<': {a: 1}") == {"<<": {"a": 1}}
 
@@ -119,7 +138,9 @@ def test_merging_what_is_no_mapping_is_an_error():
     assert "'<<' merges mappings" in read("a: {<<: [1]}")[1][0]
 
 
-@pytest.mark.parametrize("text", ["a: &x 1\nb: *x", "a: &x {c: 1}\nb: {<<: *x}", "a: &x {}\nb: [*x]"])
+@pytest.mark.parametrize(
+    "text", ["a: &x 1\nb: *x", "a: &x {c: 1}\nb: {<<: *x}", "a: &x {}\nb: [*x]", "a: {<<: &x {}}\nb: {<<: *x}"]
+)
 def test_aliases_can_be_refused(text):
     assert "an alias is not allowed here" in refused(text, aliases=False)
     assert read(text)[1] == []
@@ -177,3 +198,13 @@ def test_a_finding_is_one_printable_line_whatever_the_file_holds():
     line = str(Finding("says \x1b[31m'\n'", ("k" * 500, "a\nb"), Position(1, 2), Severity.WARNING, "p.yml"))
     assert line.isprintable()
     assert line.startswith("p.yml:1:2: warning: " + "k" * 79 + "….a\\nb: says \\x1b")
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+def test_both_parsers_of_pyyaml_read_alike(monkeypatch, loader):
+    monkeypatch.setattr("penstock.engine.yaml_tree._LOADER", loader)
+    assert root("a: [no, &x 1e3, *x]\nb: {<<: {c: '1'}}\n") == {"a": ["no", 1000.0, 1000.0], "b": {"c": "1"}}
+    assert "2:1: a tab cannot stand here" in refused("a:\n\t- b")
+    assert "1:65: values are nested more than 64 levels" in refused("[" * (MAX_BYTES - 1))
+    assert "p.yml:2:1: a second document" in refused("a: 1\n--- b")
+    assert ": not valid YAML: " in refused("a: [1")

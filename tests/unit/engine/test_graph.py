@@ -6,6 +6,8 @@ from pipeline_kinds import checked, lines, parsed, registry
 from penstock.engine.graph import Edge, EdgeMode, Graph, check
 from penstock.engine.needs import Need
 from penstock.engine.spec import NodeSpec, PipelineSpec
+from penstock.nodes.base import NoConfig, Node, node
+from penstock.pins import InputPin
 
 DIAMOND = """
 nodes:
@@ -134,6 +136,19 @@ def test_a_dynamic_pin_takes_its_whole_family(needs):
     )
 
 
+def test_a_list_too_long_for_its_one_pin_is_said_once_whichever_entry_fits():
+    @node("test::zero", inputs=[InputPin("in_0")])
+    class Zero(Node[NoConfig]):
+        """Its pin is called as the first of a list."""
+
+    kinds = registry()
+    kinds.add("test::zero", Zero)
+    spec, _ = parsed(chain("z: {kind: test::zero, needs: [src, src, src]}"))
+    findings = lines(check(spec, kinds)[1])
+    assert len(findings) == 1
+    assert "'z' (test::zero) has one input, 'in_0', and cannot take a list of several" in findings[0]
+
+
 def test_a_dynamic_pin_takes_no_other_name():
     text = chain(
         "o: {kind: test::demuxer, needs: src}",
@@ -203,6 +218,15 @@ def test_each_cycle_is_named_in_the_direction_of_flow(needs, cycles):
     findings = findings_of(chain(*(f"{name}: {{kind: test::pass, needs: {source}}}" for name, source in needs.items())))
     named = [line.split("form a cycle: ")[1].split(";")[0] for line in findings if "cycle" in line]
     assert named == cycles
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(19, ""), (20, ""), (21, "(1 more)"), (500, "(480 more)")])
+def test_a_long_cycle_is_shown_by_its_ends(count, left_out):
+    nodes = [f"n{i}: {{kind: test::pass, needs: n{(i - 1) % count}}}" for i in range(count)]
+    (line,) = [line for line in findings_of(chain(*nodes)) if "cycle" in line]
+    names = line.split("form a cycle: ")[1].split(";")[0].split(" > ")
+    assert names[:2] + names[-2:] == ["n0", "n1", f"n{count - 1}", "n0"]
+    assert [name for name in names if "more" in name] == ([left_out] if left_out else [])
 
 
 PEER = """
@@ -316,6 +340,13 @@ def test_steps_are_blamed_by_their_index():
     ]
 
 
+def test_more_warnings_than_are_shown_hide_no_node():
+    nodes = [f"n{i}: {{kind: test::demuxer, needs: src, params: {{stray: 1}}}}" for i in range(150)]
+    graph, findings = checked(chain(*nodes))
+    assert graph is not None
+    assert (len(graph.nodes), len(graph.edges), len(findings)) == (151, 150, 101)
+
+
 def large(count: int) -> str:
     nodes = [f"  n{i}:\n    kind: test::pass\n    needs: n{i - 1}\n" for i in range(1, count)]
     return "nodes:\n  n0: {kind: test::source}\n" + "".join(nodes)
@@ -334,6 +365,7 @@ def test_two_thousand_nodes_take_less_than_a_second():
         "{{kind: tst::{i}}}",
         "{{kind: test::pass, needs: n{i}}}",
         "{{kind: test::store}}",
+        "{{kind: test::gain, params: {{gian: 1}}}}",
     ],
 )
 def test_a_file_of_nothing_but_errors_takes_no_longer_than_two_seconds(node):

@@ -175,7 +175,16 @@ def test_all_findings_come_at_once_in_the_order_of_the_file():
 def test_the_number_of_findings_is_bounded_and_says_so():
     findings = findings_of("nodes: {" + ", ".join(f"n{i}: 1" for i in range(300)) + "}")
     assert len(findings) == 101
-    assert "more than 100 findings; the rest is not shown" in findings[-1]
+    assert findings[-1] == "p.yml: there are more than 100 errors; the rest is not shown"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(99, 99), (100, 100), (101, 101), (5000, 101)])
+def test_any_number_of_warnings_lets_a_pipeline_run(count, shown):
+    stray = "".join(f"stray{i}: 1\n" for i in range(count))
+    spec, findings = parsed(stray + "nodes: {a: {kind: k}}")
+    assert spec is not None
+    assert spec.valid
+    assert len(findings) == shown
 
 
 def test_overrides_set_parameters_of_nodes_and_steps():

@@ -2,6 +2,7 @@ import pytest
 from pipeline_kinds import parsed
 
 from penstock.engine.substitute import Environment
+from penstock.engine.yaml_tree import MAX_BYTES
 
 ENVIRONMENT = Environment({"A": "alpha", "EMPTY": "", "N": "3"})
 
@@ -94,3 +95,14 @@ def test_untrusted_text_reads_only_what_is_allowed():
 def test_no_finding_tells_what_a_variable_holds(text):
     findings = parsed(text, env={"S": "hunter2"})[1]
     assert not [line for line in findings if "hunter2" in line]
+
+
+@pytest.mark.parametrize(("count", "problems"), [(99, 0), (100, 0), (101, 1)])
+def test_the_references_in_one_value_are_bounded(count, problems):
+    assert len(ENVIRONMENT.expand("${A}" * count)[1]) == problems
+
+
+@pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])
+def test_what_variables_add_to_a_file_is_bounded(extra, fits):
+    env = {"HALF": "x" * (MAX_BYTES // 2), "REST": "x" * (MAX_BYTES // 2 + extra)}
+    assert (parsed("x-a: ${HALF}\nx-b: ${REST}\nnodes: {a: {kind: k}}", env=env)[0] is not None) is fits
