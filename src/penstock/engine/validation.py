@@ -62,6 +62,7 @@ _MESSAGES = {
     "too_short": "must have at least {min_length} items",
     "too_long": "must have at most {max_length} items",
     "union_tag_invalid": "must have {discriminator} set to one of {expected_tags}",
+    "extra_forbidden": "has a part that is not known here",
     "value_error": "{error}",
     "assertion_error": "{error}",
 }
@@ -98,7 +99,7 @@ def validate(
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
     located = [(error, _real_path(error, values)) for error in errors]
-    unknown = [where for error, where in located if error["type"] == "extra_forbidden"]
+    unknown = [where for error, where in located if _is_unknown_key(error, where)]
     for where in unknown:
         known = [*_known_keys(model, where), *(siblings if len(where) == 1 else ())]
         hint = report.nearest(str(where[-1]), known)
@@ -120,7 +121,7 @@ def _report_rest(
     """Report all but unknown keys, one finding a place: the branches of a union are joined by "or"."""
     by_place: dict[Path, list[ErrorDetails]] = {}
     for error, where in located:
-        if error["type"] != "extra_forbidden":
+        if not _is_unknown_key(error, where):
             by_place.setdefault(where, []).append(error)
     deeper = {where[:length] for _, where in located for length in range(len(where))}
     for where, errors in by_place.items():
@@ -132,6 +133,11 @@ def _report_rest(
         if errors[0]["type"] in _EXPECTED and not _is_secret(model, where):
             message += f", not {document.show(place, given)}"
         report.error(place, message)
+
+
+def _is_unknown_key(error: ErrorDetails, where: Path) -> bool:
+    """Whether an unknown key stands in the file, rather than in what a validator has made of it."""
+    return error["type"] == "extra_forbidden" and where[-1:] == error["loc"][-1:]
 
 
 def _in_words(error: ErrorDetails) -> str:

@@ -1,5 +1,10 @@
 import pytest
 from pipeline_kinds import checked
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from penstock.engine.document import read_document
+from penstock.engine.report import Report
+from penstock.engine.validation import validate
 
 HEAD = "nodes:\n  src: {kind: test::source}\n  up:\n    kind: test::store\n    needs: src\n    params:\n"
 
@@ -115,3 +120,23 @@ def test_a_lenient_kind_is_strict_about_values():
         "p.yml:3:47: warning: nodes.d.params.x: unknown parameter, ignored",
         "p.yml:3:53: nodes.d.params.channels: must be at least 1, not 0",
     ]
+
+
+class Rewriting(BaseModel):
+    """A model whose validator makes keys that the file does not have."""
+
+    model_config = ConfigDict(extra="forbid")
+    known: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rewrite(cls, value: object) -> object:
+        return {"made": 1, **value} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_key_that_a_validator_made_is_not_looked_for_in_the_file(lenient):
+    document, _ = read_document("known: 1", file="p.yml")
+    report = Report(document)
+    assert validate(Rewriting, document.root, (), document, report, lenient=lenient) is None
+    assert [str(finding) for finding in report.findings] == ["p.yml:1:1: has a part that is not known here"]
