@@ -6,7 +6,6 @@ Imported by the muxer when it starts, because FFmpeg takes its time to load.
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import tempfile
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
 
-    from penstock.packets import Buffer, Codec
+    from penstock.packets import Codec
 
 __all__ = ["Mp4File", "Mp4Output", "Mp4Stream"]
 
@@ -61,8 +60,8 @@ class Mp4Output:
         """Return the bytes that can leave now."""
         return b""
 
-    def finish(self, piece_size: int) -> Iterator[Buffer]:
-        """Complete the file and return the bytes that remain, in pieces of at most ``piece_size``."""
+    def finish(self, piece_size: int) -> Iterator[bytes]:
+        """Complete the file and give the bytes that remain, in pieces of at most ``piece_size``."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -91,7 +90,7 @@ class Mp4Stream(Mp4Output):
     def take(self) -> bytes:
         return self._sink.take()
 
-    def finish(self, piece_size: int) -> Iterator[Buffer]:
+    def finish(self, piece_size: int) -> Iterator[bytes]:
         with _translated():
             self._container.close()
         rest = self._sink.take()
@@ -101,8 +100,7 @@ class Mp4Stream(Mp4Output):
 class Mp4File(Mp4Output):
     """A plain file with its index in front, built in a temporary file.
 
-    The pieces that ``finish`` returns are views of the file mapped into memory: the kernel reads each one when it is
-    used and can drop it again, so the size of the file does not matter. The file itself has no name any more by then.
+    It has no name any more when its first piece leaves, so that nothing remains of it whatever happens.
     """
 
     def __init__(self, codec: Codec, head: OpusHead) -> None:
@@ -116,13 +114,13 @@ class Mp4File(Mp4Output):
             self._path.unlink()
             raise
 
-    def finish(self, piece_size: int) -> Iterator[Buffer]:
+    def finish(self, piece_size: int) -> Iterator[bytes]:
         with _translated():
             self._container.close()
         with self._path.open("rb") as file:
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        self._path.unlink()
-        return (view[start : start + piece_size] for start in range(0, len(view), piece_size))
+            self._path.unlink()
+            while piece := file.read(piece_size):
+                yield piece
 
     def close(self) -> None:
         super().close()

@@ -28,9 +28,11 @@ from penstock.packets import Binary
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from penstock.nodes.base import NodeContext
     from penstock.nodes.containers.mp4_file import Mp4Output
-    from penstock.packets import Buffer, Codec, EncodedAudio, Packet
+    from penstock.packets import Codec, EncodedAudio, Packet
 
 __all__ = ["Mp4Muxer", "Mp4MuxerConfig"]
 
@@ -128,11 +130,12 @@ class Mp4Muxer(Transform[Mp4MuxerConfig]):
         ready = output.take()
         return self._binary(ready) if ready else None
 
-    def finish(self) -> list[Packet] | None:
+    def finish(self) -> Iterator[Packet]:
         if self._output is None:
             self._ctx.warn("no packet arrived: the MP4 output is empty")
-            return None
-        return [self._binary(piece) for piece in self._output.finish(self.config.finalize_chunk_size)]
+            return
+        for piece in self._output.finish(self.config.finalize_chunk_size):
+            yield self._binary(piece)
 
     def close(self) -> None:
         if self._output is not None:
@@ -163,7 +166,7 @@ class Mp4Muxer(Transform[Mp4MuxerConfig]):
         self._gaps = GapMeter()
         self._previous = data
 
-    def _binary(self, data: Buffer) -> Binary:
+    def _binary(self, data: bytes) -> Binary:
         meta = self._clock.meta(self._sent, self._position - self._sent)
         self._sent = self._position
         return Binary(data, _CONTENT_TYPE, meta)

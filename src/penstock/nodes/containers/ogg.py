@@ -12,6 +12,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from penstock.errors import BadData
+
 if TYPE_CHECKING:
     from penstock.packets import Buffer
 
@@ -25,6 +27,7 @@ _HEADER: Final = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
 _MAX_SEGMENTS: Final = 255
 _INCOMPLETE: Final = "it is incomplete"
+_MAX_WASTE: Final = 4 << 20  # beyond it, bytes made to look like pages would cost more time than sound ones
 _REVERSED: Final = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -81,13 +84,18 @@ class Damage:
 
 
 class PageReader:
-    """Finds pages in bytes that arrive in any pieces."""
+    """Finds pages in bytes that arrive in any pieces.
+
+    ``feed`` and ``finish`` raise ``BadData`` when so many bytes look like pages and are none that looking on would only
+    cost time.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._start = 0  # offset in the input of the first byte of the buffer
         self._damaged_from: int | None = None
         self._reason = ""
+        self._wasted = 0  # bytes that were summed up in vain
 
     @property
     def received(self) -> int:
@@ -145,6 +153,11 @@ class PageReader:
             return _INCOMPLETE
         with memoryview(buffer) as view:
             if checksum(view[position : position + 22], bytes(4), view[position + 26 : end]) != crc:
+                self._wasted += end - position
+                if self._wasted > _MAX_WASTE + 8 * self.received:
+                    raise BadData(
+                        f"byte {self._start + position} and what is before it are no Ogg any more: too damaged"
+                    )
                 return "its checksum is wrong"
             data = bytes(view[body:end])
         continued, first, last = bool(flags & _CONTINUED), bool(flags & _FIRST), bool(flags & _LAST)

@@ -11,7 +11,7 @@ References: RFC 3533, RFC 7845.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData
 from penstock.nodes.base import LenientConfig, Transform, node
@@ -20,9 +20,11 @@ from penstock.nodes.containers.ogg_opus import OpusStream
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from penstock.nodes.base import NodeContext
     from penstock.nodes.containers.ogg import Page
-    from penstock.packets import Binary, Packet
+    from penstock.packets import Binary, EncodedAudio, Packet
 
 __all__ = ["OggDemuxer", "OggDemuxerConfig"]
 
@@ -59,6 +61,7 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
         self._stream: OpusStream | None = None
         self._others: dict[int, str] = {}  # serials of the streams that are not taken: codec, or "" if none began
         self._damaged = False
+        self._failure: BadData | None = None
         self._end_us = 0
 
     def process(self, packet: Binary, /) -> list[Packet] | None:
@@ -71,14 +74,20 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
                 return None
             self._opening = None
         out: list[Packet] = []
-        for item in self._reader.feed(data):
-            if isinstance(item, Damage):
-                self._note_damage(item)
-            else:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            for item in self._reader.feed(data):
                 out += self._take(item)
+        except BadData as error:
+            if not out:
+                raise
+            self._failure = error  # what was sound before goes its way first
         return out
 
-    def finish(self) -> None:
+    def finish(self) -> Iterator[Packet]:
+        if self._failure is not None:
+            raise self._failure
         if self._opening is not None:
             if not self._opening:
                 raise BadData("the input is empty")
@@ -86,12 +95,10 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
                 raise BadData(f"cut off at byte {len(self._opening)}: the first page is incomplete")
             raise BadData(f"the input is not Ogg: {sniff(self._opening)} at byte 0")
         for item in self._reader.finish():
-            if isinstance(item, Damage):
-                if item.cut:
-                    raise BadData(
-                        f"cut off at byte {self._reader.received}: the page at byte {item.offset} is incomplete"
-                    )
-                self._note_damage(item)
+            if isinstance(item, Damage) and item.cut:
+                end = self._reader.received
+                raise BadData(f"cut off at byte {end}: the page at byte {item.offset} is incomplete")
+            yield from self._take(item)
         if self._stream is None:
             self._refuse(0)
         elif not self._stream.ended:
@@ -99,7 +106,10 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _take(self, page: Page) -> list[Any]:
+    def _take(self, page: Page | Damage) -> list[EncodedAudio]:
+        if isinstance(page, Damage):
+            self._note_damage(page)
+            return []
         if page.first:
             self._begin(page)
             return []

@@ -111,8 +111,10 @@ def test_a_plain_file_leaves_at_the_end_in_pieces_of_the_size_asked_for(scratch)
     node.prepare(ctx)
     assert [node.process(packet) for packet in packets] == [None] * len(packets)
     assert len(list(scratch.iterdir())) == 1
-    pieces = node.finish()
-    assert list(scratch.iterdir()) == []  # before anything is sent
+    pieces = []
+    for piece in node.finish():
+        assert list(scratch.iterdir()) == []  # nothing is left to clean up once bytes leave
+        pieces.append(piece)
     node.close()
     assert {len(piece.data) for piece in pieces[:-1]} == {1_000}
     assert 0 < len(pieces[-1].data) <= 1_000
@@ -208,7 +210,7 @@ def _mux_onto(node, packets, target, monkeypatch):
     try:
         for packet in packets:
             node.process(packet)
-        node.finish()
+        list(node.finish())
     finally:
         node.close()
 

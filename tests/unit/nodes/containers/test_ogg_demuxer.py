@@ -38,7 +38,8 @@ def demux(data: bytes, piece: int = 65_536) -> tuple[list, FakeContext, str]:
     try:
         for packet in in_pieces(data, piece):
             out += node.process(packet) or []
-        node.finish()
+        for packet in node.finish() or []:
+            out.append(packet)
     except BadData as failure:
         error = str(failure)
     node.close()
@@ -351,3 +352,31 @@ def test_versions_of_ogg_to_come_are_refused():
     data = bytearray(stream_of(TWENTY_MS))
     struct.pack_into("<B", data, 4, 1)
     assert "the start of the Ogg input is missing or damaged" in demux(bytes(data))[2]
+
+
+def test_what_is_sound_before_an_error_in_the_same_bytes_is_passed_on():
+    head = OpusHead(1).build()
+    writer = PageWriter(9)
+    absurd = writer.add(head[:9] + b"\x00" + head[10:], 0) + writer.flush()
+    data = stream_of(TWENTY_MS) + absurd
+    for piece in (len(data), 100):
+        packets, _, error = demux(data + bytes(200), piece)
+        assert [packet.data for packet in packets] == TWENTY_MS
+        assert "0 channels" in error
+    assert demux(data)[0] != []
+
+
+def test_pages_behind_a_cut_header_are_passed_on_before_the_error():
+    whole = stream_of(TWENTY_MS)
+    bogus = struct.pack("<4sBBqIIIB", b"OggS", 0, 0, 0, 0, 0, 0, 255) + b"\xff" * 255
+    pages = pages_bytes(whole)
+    packets, _, error = demux(b"".join(pages[:3]) + bogus + b"".join(pages[3:7]))
+    assert [packet.data for packet in packets] == TWENTY_MS[:5]
+    assert "no end-of-stream page" in error
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_every_kind_of_buffer_is_taken(kind):
+    data = stream_of(TWENTY_MS)
+    packets = through(KIND, [Binary(kind(data[:7])), Binary(kind(data[7:]))]).packets
+    assert [packet.data for packet in packets] == TWENTY_MS

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.errors import BadData
 from penstock.nodes.containers.ogg import (
     NO_GRANULE,
     Damage,
@@ -179,3 +180,20 @@ def test_an_endless_packet_does_not_fill_memory():
     for sequence in range(100):
         assembler.push(Page(0, 1, sequence, NO_GRANULE, sequence > 0, False, False, b"\xff" * 255, bytes(65_025)))
         assert sum(map(len, assembler._parts)) <= 100_000
+
+
+def test_bytes_that_only_look_like_pages_do_not_cost_time_without_end():
+    reader = PageReader()
+    bogus = struct.pack("<4sBBqIIIB", b"OggS", 0, 0, 0, 0, 0, 0, 250) + b"\xff" * 250
+    with pytest.raises(BadData, match="no Ogg any more"):
+        for _ in range(2_000):
+            reader.feed(bogus)
+
+
+def test_a_long_file_of_which_every_page_is_damaged_is_read_to_its_end():
+    data = bytearray(write([bytes(60_000)] * 100))
+    for page in read(bytes(data))[0][:-1]:
+        data[page.offset + 500] ^= 1
+    pages, damage = read(bytes(data), 65_536)
+    assert [page.last for page in pages] == [True]
+    assert [item.offset for item in damage] == [0]
