@@ -161,6 +161,7 @@ def _shorten(value: Any) -> Any:
 def _real_path(error: ErrorDetails, values: Any) -> Path:
     """Drop from pydantic's location what is not in the data: the names of union branches and validators."""
     real: list[str | int] = []
+    inside = False
     for part in error["loc"]:
         inside = (isinstance(values, Mapping) and part in values) or (
             isinstance(values, list) and isinstance(part, int) and 0 <= part < len(values)
@@ -168,7 +169,7 @@ def _real_path(error: ErrorDetails, values: Any) -> Path:
         if inside:
             real.append(part)
             values = values[part]
-    if error["type"] == "missing":
+    if error["type"] == "missing" and not inside:
         real.append(error["loc"][-1])
     return tuple(real)
 

@@ -140,3 +140,25 @@ def test_a_key_that_a_validator_made_is_not_looked_for_in_the_file(lenient):
     report = Report(document)
     assert validate(Rewriting, document.root, (), document, report, lenient=lenient) is None
     assert [str(finding) for finding in report.findings] == ["p.yml:1:1: has a part that is not known here"]
+
+
+class Pruning(BaseModel):
+    """A model that takes null for absent, as a validator of a node may do."""
+
+    name: str
+    inner: "Pruning | None" = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prune(cls, value: object) -> object:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("name:", "1:1: name"), ("x: 1", "1:1: name"), ("name: n\ninner: {name: }", "2:9: inner.name")]
+)
+def test_what_a_validator_takes_for_missing_is_placed_once(text, place):
+    document, _ = read_document(text, file="p.yml")
+    report = Report(document)
+    assert validate(Pruning, document.root, (), document, report) is None
+    assert [str(finding) for finding in report.findings] == [f"p.yml:{place}: is required"]
