@@ -11,14 +11,14 @@ from penstock.packets import PacketMeta
 __all__ = ["MICROSECONDS", "SampleClock"]
 
 MICROSECONDS = 1_000_000
-JITTER_US = 20_000
+JITTER_US = 10_000
 
 
 class SampleClock:
     """Where the samples of one stream are on its timeline.
 
     The first timestamp it is told anchors the timeline (0 if there is none); a later one moves it only when it differs
-    from the count by more than 20 ms, which is a jump and not rounding or the jitter of a live source.
+    from the count by more than 10 ms, which is a jump and not rounding or the jitter of a live source.
     """
 
     __slots__ = ("_anchored", "_origin_us", "rate_hz")

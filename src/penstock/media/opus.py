@@ -163,7 +163,11 @@ def placeholder(like: Buffer) -> bytes:
 
 
 class GapMeter:
-    """How much is missing before each packet of a stream: what the packet says, or else what its timestamp shows."""
+    """How much is missing before each packet of a stream: what the packet says, or else what its timestamp shows.
+
+    Timestamps are compared with the sum of what came and what was missing, not with the packet before: timestamps that
+    jitter around the truth make no gaps, however long the stream.
+    """
 
     __slots__ = ("_next_us",)
 
@@ -173,19 +177,21 @@ class GapMeter:
     def missing(self, packet: EncodedAudio, samples: int) -> int:
         """Samples that are missing before ``packet``, which has ``samples``; whole packets like this one.
 
-        At most ``MAX_GAP_S``; a longer gap counts as 0.
+        At most ``MAX_GAP_S``. A longer step, or one back by more than a second, is a jump of the clock: it counts as 0.
         """
-        start = packet.meta.timestamp_us
+        length = samples * MICROSECONDS // RATE_HZ
         lost = packet.lost_before
-        expected = self._next_us
-        if start is None:
-            self._next_us = None
-        else:
-            length = samples * MICROSECONDS // RATE_HZ
+        start, expected = packet.meta.timestamp_us, self._next_us
+        if lost or start is None or expected is None:
+            self._next_us = None if start is None else start + length
+            return lost * samples if lost * length <= MAX_GAP_S * MICROSECONDS else 0
+        late = start - expected
+        if not -MICROSECONDS <= late <= MAX_GAP_S * MICROSECONDS:
             self._next_us = start + length
-            if not lost and expected is not None and start - expected > length // 2:
-                lost = (start - expected + length // 2) // length
-        return lost * samples if 0 < lost * samples <= MAX_GAP_S * RATE_HZ else 0
+            return 0
+        lost = max(0, (late + (length - 1) // 2) // length)
+        self._next_us = expected + (lost + 1) * length
+        return lost * samples
 
 
 def _counted(text: str) -> bytes:

@@ -96,7 +96,7 @@ def test_a_placeholder_is_one_frame_of_the_same_kind_without_content():
 
 def test_a_stream_without_steps_has_no_gaps_even_if_timestamps_are_rounded():
     meter = GapMeter()
-    assert [meter.missing(packet(round(n * 20_000 + (n % 3 - 1) * 9_000)), 960) for n in range(20)] == [0] * 20
+    assert [meter.missing(packet(round(n * 20_000 + (n % 3 - 1) * 4_900)), 960) for n in range(20)] == [0] * 20
 
 
 def test_a_step_in_the_timestamps_is_a_gap_of_whole_packets():
@@ -120,6 +120,22 @@ def test_only_gaps_up_to_the_limit_are_filled(extra):
     assert meter.missing(packet((most + extra + 1) * 20_000), 960) == ((most + extra) * 960 if extra < 1 else 0)
 
 
-def test_going_back_in_time_is_no_gap():
+@pytest.mark.parametrize("start_us", [4_980_000, 4_000_000, 0])
+def test_going_back_in_time_is_no_gap(start_us):
     meter = GapMeter()
-    assert [meter.missing(packet(start), 960) for start in (5_000_000, 0, 20_000)] == [0, 0, 0]
+    starts = (5_000_000, start_us, start_us + 20_000, start_us + 40_000)
+    assert [meter.missing(packet(start), 960) for start in starts] == [0, 0, 0, 0]
+
+
+@given(st.lists(st.integers(-15_000, 15_000), min_size=50, max_size=200))
+def test_jitter_does_not_make_a_stream_longer(jitter):
+    meter = GapMeter()
+    missing = [meter.missing(packet(number * 20_000 + late), 960) for number, late in enumerate(jitter)]
+    assert sum(missing) <= 2 * 960
+
+
+@given(st.sets(st.integers(1, 198), max_size=60))
+def test_what_is_missing_is_found_whatever_is_missing(lost):
+    meter = GapMeter()
+    left = [number for number in range(200) if number not in lost]
+    assert sum(meter.missing(packet(number * 20_000), 960) for number in left) == len(lost) * 960
