@@ -105,7 +105,7 @@ class RunError(PenstockError):
 
 
 class RunCancelled(RunError):
-    """A run was cut short on request (a second signal, or the drain deadline)."""
+    """Work was dropped on request: a second signal, the drain deadline, or a sink told to drop what is unfinished."""
 
 
 # -- stores -------------------------------------------------------------------------------------------

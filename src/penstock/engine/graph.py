@@ -7,7 +7,7 @@ nodes start (files, credentials, models) is found when they are prepared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.engine.cycles import sort_nodes
@@ -99,6 +99,7 @@ def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Fi
         checked = _check_node(node, spec, registry, report)
         if checked is not None:
             nodes[node.id] = checked
+    nodes = _name_fields(nodes)
     joined = join(spec.nodes, nodes, report)
     sources: dict[str, list[str]] = {name: [] for name in spec.nodes}
     for edge, _ in joined:
@@ -138,6 +139,19 @@ def _check_node(node: NodeSpec, spec: PipelineSpec, registry: Registry, report: 
         report.error(path, str(error))
         return None
     return GraphNode(node.id, node.kind, cls, config, tuple(inputs), tuple(outputs), document.position(node.path))
+
+
+def _name_fields(nodes: dict[str, GraphNode]) -> dict[str, GraphNode]:
+    """Of several ``http_input`` nodes, one that names no field reads the field of its own id."""
+    inputs = [node for node in nodes.values() if node.kind == HTTP_INPUT]
+    if len(inputs) < 2:
+        return nodes
+    named = {
+        node.id: replace(node, config=node.config.model_copy(update={"field": node.id}))
+        for node in inputs
+        if not node.config.model_fields_set & {"field", "fields"}
+    }
+    return {**nodes, **named}
 
 
 def _report_cycle(cycle: Sequence[str], joined: Sequence[tuple[Edge, Need]], report: Report) -> None:

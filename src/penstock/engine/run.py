@@ -199,6 +199,8 @@ class Run:
             error = root_cause(raised)
             if isinstance(error, ChannelClosed):
                 error, reason = None, StopReason.OUTPUT_CLOSED
+            elif isinstance(error.__cause__, RunCancelled):  # upstream gave up because the run was stopped
+                error = error.__cause__
         await self._close(unit, error, reason)
 
     async def _close(self, unit: Unit, error: BaseException | None, reason: StopReason = StopReason.SHUTDOWN) -> None:

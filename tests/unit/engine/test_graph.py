@@ -4,6 +4,7 @@ import pytest
 from pipeline_kinds import checked, lines, parsed, registry
 
 from penstock.engine.graph import Edge, EdgeMode, Graph, check
+from penstock.engine.load import check_text
 from penstock.engine.needs import Need
 from penstock.engine.spec import NodeSpec, PipelineSpec
 from penstock.nodes.base import NoConfig, Node, node
@@ -381,3 +382,17 @@ def test_a_sample_takes_milliseconds():
     for _ in range(10):
         graph_of(DIAMOND)
     assert (time.process_time() - started) / 10 < 0.02
+
+
+def test_of_several_inputs_those_without_a_field_read_the_field_of_their_own_id():
+    graph, _ = check_text(
+        """
+mode: oneshot
+nodes:
+  first: {kind: 'streamkit::http_input'}
+  second: {kind: 'streamkit::http_input', params: {field: other}}
+  end: {kind: 'core::sink', needs: first}
+  answer: {kind: 'streamkit::http_output', needs: second}
+"""
+    )
+    assert [graph.nodes[name].config.model_dump()["field"] for name in ("first", "second")] == ["first", "other"]
