@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from penstock.engine.context import Context
     from penstock.engine.graph import Edge, Graph, GraphNode
+    from penstock.engine.links import PacketClasses
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
@@ -130,7 +131,8 @@ def wire(
             node = graph.nodes[group[0]]
             ctx = context_of(records[node.id])
             channels = entries[node.id]
-            ctx.inputs.update({pin: Input(channel, records[node.id]) for pin, channel in channels.items()})
+            for pin, channel in channels.items():
+                ctx.inputs[pin] = Input(channel, records[node.id], _accepted_classes(node, pin))
             ctx.outputs.update({pin: output(node.id, pin) for pin in _output_names(node, graph)})
             units.append(NodeUnit(first, ctx, records[node.id], tuple(channels.values())))
     return units
@@ -149,16 +151,17 @@ def _stage_unit(
     for name in group:
         transform = instances[name]
         assert isinstance(transform, Transform)  # noqa: S101 - fuse() groups nothing else
-        steps.append(Step(transform, records[name], _accepted_classes(graph.nodes[name])))
+        steps.append(Step(transform, records[name], _accepted_classes(graph.nodes[name], "in")))
     last = output(group[-1], "out")
     source = entry["in"]
     return StageUnit(Stage(steps, source, last), [context_of(records[name]) for name in group], source, last)
 
 
-def _accepted_classes(node: GraphNode) -> tuple[type, ...] | None:
-    """The packet classes that the pin ``in`` takes, or None when it takes all."""
+def _accepted_classes(node: GraphNode, pin: str) -> PacketClasses:
+    """The packet classes that an input pin takes, or None when it takes all."""
+    declared = next(one for one in node.inputs if one.matches(pin))
     accepted: list[type] = []
-    for kind in node.inputs[0].accepts:
+    for kind in declared.accepts:
         if type(kind) not in _CLASSES:
             return None
         accepted += _CLASSES[type(kind)]

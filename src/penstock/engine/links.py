@@ -7,9 +7,9 @@ edge never waits: it keeps the newest packets and counts those it dropped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from penstock.errors import ChannelClosed
+from penstock.errors import BadData, ChannelClosed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,24 @@ if TYPE_CHECKING:
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
-__all__ = ["Input", "Link", "Output"]
+__all__ = ["Input", "Link", "Output", "PacketClasses", "check_class"]
+
+
+PacketClasses: TypeAlias = tuple[type, ...] | None
+"""The classes of packets that a pin takes; None takes all."""
+
+
+def check_class(packet: Packet, accepts: PacketClasses) -> None:
+    """See that a packet is what a pin takes: pins of open type let everything pass until the run.
+
+    Only the first packet of each batch is looked at; a node that mixes classes on one pin breaks its own promise.
+
+    Raises:
+        BadData: it is not.
+    """
+    if accepts is not None and not isinstance(packet, accepts):
+        wanted = " or ".join(cls.__name__ for cls in accepts)
+        raise BadData(f"takes {wanted} packets, but got {type(packet).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +124,14 @@ class Output:
 
 
 class Input:
-    """One input pin of an async node: its channel, with the node's counters."""
+    """One input pin of an async node: its channel, with the node's counters and the classes of packets it takes."""
 
-    __slots__ = ("_channel", "_record")
+    __slots__ = ("_accepts", "_channel", "_record")
 
-    def __init__(self, channel: Channel[Packet], record: NodeRecord) -> None:
+    def __init__(self, channel: Channel[Packet], record: NodeRecord, accepts: PacketClasses = None) -> None:
         self._channel = channel
         self._record = record
+        self._accepts = accepts
 
     async def receive(self) -> Packet | None:
         """Return the next packet, or None at the clean end."""
@@ -126,6 +144,8 @@ class Input:
         packets = await self._channel.receive_many(limit)
         self._record.received += len(packets)
         self._record.received_bytes += self._channel.received_bytes - before
+        if packets:
+            check_class(packets[0], self._accepts)
         return packets
 
     def stop(self) -> None:

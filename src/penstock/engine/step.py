@@ -6,11 +6,13 @@ from operator import is_
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import BadData, NodeError
+from penstock.engine.links import check_class
+from penstock.errors import NodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from penstock.engine.links import PacketClasses
     from penstock.engine.record import NodeRecord
     from penstock.nodes.base import Transform
     from penstock.packets import Packet
@@ -39,7 +41,7 @@ class Step:
         "transform",
     )
 
-    def __init__(self, transform: Transform[Any], record: NodeRecord, accepts: tuple[type, ...] | None = None) -> None:
+    def __init__(self, transform: Transform[Any], record: NodeRecord, accepts: PacketClasses = None) -> None:
         self.transform = transform
         self.record = record
         self.error: NodeError | None = None
@@ -77,7 +79,7 @@ class Step:
         made: list[Packet] = []
         started = perf_counter()
         try:
-            self._check(batch[0])
+            check_class(batch[0], self._accepts)
             _apply(self._process, batch, made)
         except Exception as error:  # noqa: BLE001 - whatever it is, it fails the node
             self._fail(error)
@@ -121,11 +123,6 @@ class Step:
             self._position = end
             self._waiting_bytes -= size
         return batch, size
-
-    def _check(self, packet: Packet) -> None:
-        if self._accepts is not None and not isinstance(packet, self._accepts):
-            wanted = " or ".join(cls.__name__ for cls in self._accepts)
-            raise BadData(f"takes {wanted} packets, but got {type(packet).__name__}")
 
     def _fail(self, error: Exception) -> None:
         self.record.errored += 1
