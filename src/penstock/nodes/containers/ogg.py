@@ -174,11 +174,13 @@ class PacketAssembler:
 
     Attributes:
         dropped: packets that could not be joined, because a page is missing or they were larger than ``limit`` bytes.
+        missing: how often one page or more were missing before the page that came.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.dropped = 0
+        self.missing = 0
         self._parts: list[bytes] = []
         self._held = 0
         self._inside = False  # the last page ended inside a packet that is still whole
@@ -187,6 +189,7 @@ class PacketAssembler:
     def push(self, page: Page) -> list[bytes]:
         """Take the stream's next page; return the packets that end on it."""
         missing = self._sequence is not None and page.sequence != self._sequence
+        self.missing += missing
         self._sequence = (page.sequence + 1) & 0xFFFFFFFF
         if self._inside and (missing or not page.continued):
             self._parts, self._held, self._inside = [], 0, False

@@ -3,6 +3,7 @@
 What is sound is passed on at once, page by page. A damaged page is skipped, counted and warned of, and the next packet
 says how many packets are missing (``lost_before``). Input that is empty, not Ogg, not Opus, or cut off fails the node
 with the byte offset; a stream without an end-of-stream page counts as cut off, and what came before has been passed on.
+In a run that was asked to stop, an input that is cut off is a warning only: the stop has cut it.
 
 Streams that follow one another (chained) are played one after the other, each with a ``Codec`` of its own. Of streams
 that run side by side (multiplexed) the first Opus stream is taken. Time 0 is the first audible sample.
@@ -65,6 +66,8 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
         self._end_us = 0
 
     def process(self, packet: Binary, /) -> list[Packet] | None:
+        if self._failure is not None:
+            raise self._failure
         data = packet.data
         if self._opening is not None:
             data = self._opening = self._opening + data
@@ -74,8 +77,6 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
                 return None
             self._opening = None
         out: list[Packet] = []
-        if self._failure is not None:
-            raise self._failure
         try:
             for item in self._reader.feed(data):
                 out += self._take(item)
@@ -89,22 +90,35 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
         if self._failure is not None:
             raise self._failure
         if self._opening is not None:
-            if not self._opening:
-                raise BadData("the input is empty")
-            if CAPTURE.startswith(self._opening):
-                raise BadData(f"cut off at byte {len(self._opening)}: the first page is incomplete")
-            raise BadData(f"the input is not Ogg: {sniff(self._opening)} at byte 0")
+            self._finish_opening(self._opening)
+            return
         for item in self._reader.finish():
             if isinstance(item, Damage) and item.cut:
-                end = self._reader.received
-                raise BadData(f"cut off at byte {end}: the page at byte {item.offset} is incomplete")
+                self._cut_off(f"the page at byte {item.offset} is incomplete")
+                return
             yield from self._take(item)
         if self._stream is None:
             self._refuse(0)
         elif not self._stream.ended:
-            raise BadData(f"cut off at byte {self._reader.received}: the stream has no end-of-stream page")
+            self._cut_off("the stream has no end-of-stream page")
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _finish_opening(self, opening: bytes) -> None:
+        """The input ended before it was known to be Ogg."""
+        if not CAPTURE.startswith(opening):
+            raise BadData(f"the input is not Ogg: {sniff(opening)} at byte 0")
+        if opening:
+            self._cut_off("the first page is incomplete")
+        elif not self._ctx.stopping.is_set():
+            raise BadData("the input is empty")
+
+    def _cut_off(self, how: str) -> None:
+        """The input ended too early: an error, but for a run that was asked to stop in the middle of it."""
+        place = f"cut off at byte {len(self._opening or b'') or self._reader.received}: {how}"
+        if not self._ctx.stopping.is_set():
+            raise BadData(place)
+        self._ctx.warn(f"the run was stopped, and the input is {place}")
 
     def _take(self, page: Page | Damage) -> list[EncodedAudio]:
         if isinstance(page, Damage):
@@ -143,7 +157,7 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
             return
         self._ignore(page, codec)
         if codec != "Skeleton" and current is not None:
-            self._ctx.warn(f"the {codec} stream that begins at byte {page.offset} is ignored: one stream is taken")
+            self._ctx.warn(f"the stream that begins at byte {page.offset} ({codec}) is ignored: one is taken")
 
     def _ignore(self, page: Page, codec: str) -> None:
         if len(self._others) >= _MAX_STREAMS:
@@ -171,14 +185,13 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
 
 def codec_of(head: bytes) -> str:
     """Name the codec that a stream's first packet announces."""
-    return next((name for magic, name in _CODECS if head.startswith(magic)), "unknown")
+    return next((name for magic, name in _CODECS if head.startswith(magic)), "an unknown codec")
 
 
 def sniff(data: bytes) -> str:
     """Say in a few words what bytes that are not Ogg look like."""
-    if data[:4] == b"RIFF" and data[8:12] in {b"WAVE", b""}:
-        return "this is RIFF/WAV"
     for start, magic, name in (
+        (8, b"WAVE", "RIFF/WAV"),
         (4, b"ftyp", "MP4"),
         (0, b"fLaC", "FLAC"),
         (0, b"ID3", "MP3 (an ID3 tag)"),

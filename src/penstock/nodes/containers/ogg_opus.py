@@ -90,7 +90,7 @@ class OpusStream:
         except BadData as error:
             self._errored(1)
             self._warn(f"the comments of the Ogg stream are left out: {error} (page at byte {page.offset})")
-        if packets[0][:4] == b"Opus":
+        if packets[0][:8] == b"OpusTags":
             packets = packets[1:]
         self._codec = Codec("opus", RATE_HZ, self._head.channels, self._head.build(), tags)
         self._assembler.limit = MAX_AUDIO_PACKET
@@ -128,9 +128,12 @@ class OpusStream:
         granule = page.granule
         if not self._placed:
             self._placed = True
-            self._position = self._origin = max(0, granule - total)
-        elif (gap := granule - total - self._position) > 0:
-            lost = (gap + first // 2) // first
+            if not self._assembler.missing:  # else the stream began at 0, and its beginning is what is missing
+                self._position = self._origin = max(0, granule - total)
+        gap = granule - total - self._position
+        if gap > 0:
+            # The last page leaves padding out, so there the gap is that much longer than it looks.
+            lost = -(-gap // first) if page.last else (gap + first // 2) // first
             if gap > MAX_GAP_S * RATE_HZ:
                 self._warn(
                     f"{gap / RATE_HZ:.1f} s are missing before the Ogg page at byte {page.offset}; "
@@ -139,7 +142,7 @@ class OpusStream:
             else:
                 self._lost += lost
             self._sequence += lost
-            self._position += gap
+            self._position += lost * first if page.last else gap
         end = self._position + total
         return end - granule if page.last and self._position <= granule < end else 0
 

@@ -191,6 +191,22 @@ def test_a_damaged_page_is_skipped_counted_and_its_loss_is_told(sound):
     assert [packet.meta for packet in packets] == [p.meta for p in whole[:at] + whole[at + lost :]]
 
 
+def damaged(data: bytes, number: int) -> bytes:
+    """The same with a wrong bit in the page of this number."""
+    broken = bytearray(data)
+    broken[pages_of(data)[number].offset + 40] ^= 8
+    return bytes(broken)
+
+
+@pytest.mark.parametrize("frames", [FRAMES, FRAMES + 1, FRAMES + 959])
+def test_the_length_is_exact_whichever_page_is_damaged(frames):
+    data = ogg_of(tone(frames, 440))
+    for number in range(2, len(pages_of(data)) - 1):
+        packets, ctx, error = demux(damaged(data, number))
+        assert (error, ctx.errors) == ("", 1)
+        assert len(decode(packets)) == frames
+
+
 def test_after_damage_everything_is_still_in_its_place(sound):
     pages = pages_of(sound)
     broken = sound[: pages[4].offset] + b"noise" * 30 + sound[pages[6].offset :]
@@ -287,7 +303,7 @@ def test_of_streams_side_by_side_the_first_opus_stream_is_taken():
     assert error == ""
     assert [packet.data for packet in packets] == TWENTY_MS
     assert len(ctx.warnings) == 1
-    assert "the Opus stream that begins at byte" in ctx.warnings[0]
+    assert "(Opus) is ignored" in ctx.warnings[0]
 
 
 def pages_bytes(data: bytes) -> list[bytes]:
@@ -380,3 +396,15 @@ def test_every_kind_of_buffer_is_taken(kind):
     data = stream_of(TWENTY_MS)
     packets = through(KIND, [Binary(kind(data[:7])), Binary(kind(data[7:]))]).packets
     assert [packet.data for packet in packets] == TWENTY_MS
+
+
+@pytest.mark.parametrize("length", [0, 2, 100, 500])
+def test_in_a_run_that_was_stopped_an_input_that_is_cut_off_ends_cleanly(length):
+    data = ogg_of(tone(48_000, 440))
+    ctx = FakeContext()
+    ctx.stopping.set()
+    demuxer = OggDemuxer(OggDemuxerConfig())
+    demuxer.prepare(ctx)
+    demuxer.process(Binary(data[:length]))
+    assert list(demuxer.finish()) == []
+    assert [warning for warning in ctx.warnings if f"cut off at byte {length}" in warning] or length == 0
