@@ -1,4 +1,4 @@
-"""CPU of transcoding ten minutes of stereo Ogg/Opus to Opus in MP4: our nodes beside the ffmpeg command.
+"""CPU of transcoding ten minutes of stereo Ogg/Opus to Opus in MP4: our nodes, and `penstock run`, beside ffmpeg.
 
     python benchmarks/transcode.py [--minutes 10] [--rounds 3]
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -20,6 +21,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK = 65_536
+PIPELINE = """\
+name: transcode
+mode: oneshot
+steps:
+  - kind: streamkit::http_input
+  - kind: containers::ogg::demuxer
+  - kind: audio::opus::decoder
+  - kind: audio::opus::encoder
+    params: {bitrate: 64000}
+  - kind: containers::mp4::muxer
+    params: {mode: file}
+  - kind: streamkit::http_output
+    params: {content_type: audio/mp4}
+"""
 BITRATE = 64_000
 SOURCE = (
     "aevalsrc="
@@ -95,11 +110,11 @@ def transcode(source: Path, target: Path) -> None:
 
 def cpu_of(command: list[str]) -> float:
     """Run a command; return the CPU seconds, user and system, of it and its children."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{command[0]} failed with {process.returncode}")
+        raise SystemExit(f"failed with {process.returncode}: {shlex.join(command)}")
     return usage.ru_utime + usage.ru_stime
 
 
@@ -108,9 +123,13 @@ def contenders(source: Path, scratch: Path) -> list[Contender]:
     ffmpeg = [ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-threads", "1", "-i", str(source), "-threads", "1"]
     ffmpeg += ["-c:a", "libopus", "-b:a", str(BITRATE), "-vbr", "constrained", "-movflags", "faststart"]
     ours = [sys.executable, str(Path(__file__).resolve()), "--run", str(source), str(scratch / "ours.mp4")]
+    pipeline = scratch / "transcode.yml"
+    pipeline.write_text(PIPELINE)
+    penstock = [str(Path(sys.executable).with_name("penstock")), "run", str(pipeline), "-i", str(source)]
     return [
         Contender("ffmpeg -threads 1", [*ffmpeg, str(scratch / "ffmpeg.mp4")]),
-        Contender("penstock, nodes fused", ours),
+        Contender("penstock, the nodes alone", ours),
+        Contender("penstock run", [*penstock, "-o", str(scratch / "run.mp4")]),
     ]
 
 

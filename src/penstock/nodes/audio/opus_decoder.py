@@ -6,6 +6,9 @@ packets that cannot be decoded are concealed for as long as they would have last
 2.5 to 120 ms, several frames in one, and the one-byte packets of discontinuous transmission. A stream without an
 ``OpusHead`` (from a network transport) is decoded with the channels of its codec record, or else of its first packet,
 and without run-in. A new ``Codec`` object begins a new stream.
+
+The decoder is libopus. FFmpeg's own costs a third less, but answers a loss with silence, and the start of a SILK stream
+with 24 samples too few.
 """
 
 from __future__ import annotations

@@ -95,11 +95,10 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         if not frames:
             return out
         self._clock.follow(packet.meta.timestamp_us, self._end)
-        frame = self._av.AudioFrame("flt", self._layout, frames)
+        frame = self._av.AudioFrame(self._format, self._layout, frames)
         samples: Any = self._numpy.ascontiguousarray(packet.samples, self._numpy.float32)
         frame.planes[0].update(samples)
         frame.sample_rate = RATE_HZ
-        frame.time_base = _TIME_BASE
         frame.pts = self._end
         self._end += frames
         out += self._encode(frame)
@@ -140,8 +139,8 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
             )
         encoder = self._av.CodecContext.create("libopus", "w")
         encoder.sample_rate = RATE_HZ
-        encoder.layout = self._layout = _LAYOUTS[channels]
-        encoder.format = "flt"
+        encoder.layout = self._layout = self._av.AudioLayout(_LAYOUTS[channels])
+        encoder.format = self._format = self._av.AudioFormat("flt")
         encoder.time_base = _TIME_BASE
         encoder.bit_rate = bitrate
         encoder.thread_count = 1

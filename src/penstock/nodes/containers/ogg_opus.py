@@ -99,7 +99,7 @@ class OpusStream:
     def _place(self, packets: list[bytes], page: Page) -> list[EncodedAudio]:
         """Give the packets of a page their times, from its granule position."""
         sized = [(data, samples) for data in packets if (samples := packet_samples(data))]
-        broken = sum(1 for data in packets if data and not packet_samples(data))
+        broken = len(packets) - len(sized) - packets.count(b"")
         if broken:  # an empty packet is no error: some writers end a stream with one
             self._errored(broken)
         if not sized:

@@ -45,6 +45,16 @@ def test_as_many_samples_come_out_as_went_in(frames, size, duration, application
     assert {packet_samples(packet.data) for packet in packets} == {int(duration * 48)}
 
 
+@pytest.mark.parametrize(("bitrate", "modes"), [(8_000, range(12)), (20_000, range(12, 16)), (64_000, range(16, 32))])
+def test_every_mode_of_the_codec_gives_every_sample_from_the_first_packet_on(bitrate, modes):
+    sent = tone(48_123, 200)
+    packets = encode(sent, application="audio" if bitrate == 64_000 else "voip", bitrate=bitrate)
+    assert {packet.data[0] >> 3 in modes for packet in packets} == {True}
+    frames = [packet.frames for packet in through(DECODER, packets).packets]
+    assert frames == [648] + [960] * (len(packets) - 2) + [960 - packets[-1].trim_end]
+    assert sum(frames) == len(sent)
+
+
 def test_stereo_stays_stereo():
     sent = np.concatenate([tone(48_000, 440), tone(48_000, 1_000)], axis=1)
     out = decode(encode(sent, bitrate=128_000))
