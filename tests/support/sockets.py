@@ -37,7 +37,8 @@ class Server:
         try:
             with connection:
                 connection.settimeout(20)
-                script(Peer(self.wrap(connection) if self.wrap else connection))
+                with Peer(self.wrap(connection) if self.wrap else connection) as peer:
+                    script(peer)
         except BaseException as error:  # noqa: BLE001 - it is the test's
             self.errors.append(error)
 
@@ -56,6 +57,13 @@ class Peer:
     def __init__(self, connection):
         self.connection = connection
         self.file = connection.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.connection.close()
 
     def head(self):
         lines = []

@@ -183,11 +183,12 @@ async def test_a_connection_that_the_server_closed_while_idle_is_replaced_unnoti
 
 
 async def test_an_idle_connection_on_which_something_came_unasked_is_not_used():
-    sent = threading.Event()
+    answered, sent = threading.Event(), threading.Event()
 
     def first(peer):
         peer.request()
         peer.send(OK)
+        answered.wait(10)
         peer.send(OK)  # an answer to nothing: the next request must not take it for its own
         sent.set()
         peer.read_to_end()
@@ -198,6 +199,7 @@ async def test_an_idle_connection_on_which_something_came_unasked_is_not_used():
 
     with talking(first, second) as (_, transport):
         await transport.request("GET", "/", {})
+        answered.set()
         await asyncio.to_thread(sent.wait, 10)
         assert (await transport.request("GET", "/", {})).body == b"mine"
 

@@ -191,7 +191,8 @@ class S3Store:
 
     async def list_uploads(self, prefix: str = "") -> AsyncIterator[UploadInfo]:
         operation = S3Operation("list_uploads", bucket=self._client.bucket.name)
-        first = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix), ("max-uploads", self._page)]
+        # No encoding-type here: SeaweedFS says that it encodes the keys of uploads, and does not.
+        first = [("uploads", ""), ("prefix", prefix), ("max-uploads", self._page)]
         query: Query = first
         while True:
             root, _ = await self._client.document(operation, "GET", "ListMultipartUploadsResult", query=query)

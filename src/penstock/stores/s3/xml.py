@@ -104,9 +104,8 @@ def read_parts(roots: Iterable[Element]) -> list[PartInfo]:
 
 def read_uploads(root: Element) -> list[UploadInfo]:
     """The unfinished uploads of a ListMultipartUploadsResult."""
-    decode = _decoder(root)
     return [
-        UploadInfo(decode(text(entry, "Key")), text(entry, "UploadId"), _moment(text(entry, "Initiated")))
+        UploadInfo(text(entry, "Key"), text(entry, "UploadId"), _moment(text(entry, "Initiated")))
         for entry in root.iterfind("{*}Upload")
     ]
 
