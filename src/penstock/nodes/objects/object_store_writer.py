@@ -1,0 +1,211 @@
+"""Write a stream of Binary packets into one object, part by part.
+
+The object appears, whole, when the input has ended cleanly; until then nothing is visible under its key. If the input
+fails or the run is cut short, what was sent is dropped, or kept and marked, as ``on_error`` says. With ``passthrough``
+every packet is sent on at once, but the output ends only after the commit and fails with it: who reads to the clean end
+knows that the object is stored.
+Reference: Amazon S3 User Guide, "Uploading and copying objects using multipart upload".
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.to_thread
+
+from penstock.errors import BadData, ChannelClosed, StoreError, StoreUnavailable, UpstreamFailed, describe
+from penstock.nodes.base import Node, node
+from penstock.nodes.objects.config import ObjectStoreWriterConfig
+from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.packets import Binary
+from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
+from penstock.telemetry import PART_COMPLETE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from penstock.nodes.base import NodeContext
+    from penstock.packets import Buffer, Packet
+    from penstock.stores.base import MultipartStore
+    from penstock.stores.multipart import UploadOptions, UploadWriter
+
+__all__ = ["ObjectStoreWriter"]
+
+CHECK_TIMEOUT_S: Final = 10.0
+RESCUE_TIMEOUT_S: Final = 10.0
+PROGRESS_INTERVAL_S: Final = 2.0
+
+
+@node(
+    "core::object_store_writer",
+    inputs=[InputPin("in", (BINARY,))],
+    example={"endpoint": "memory://", "bucket": "takes", "key": "take-1.ogg", "content_type": "audio/ogg"},
+)
+class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
+    """Stream Binary packets into an object of S3, a compatible store, a directory or memory."""
+
+    _store: MultipartStore | None = None
+    _started: datetime
+
+    @classmethod
+    def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
+        return cls.inputs, (OutputPin("out", PASSTHROUGH),) if config.passthrough else ()
+
+    async def prepare(self, ctx: NodeContext) -> None:  # noqa: ARG002 - the node's contract
+        """Open the store and see that the bucket is there and lets us in.
+
+        Raises:
+            CredentialsError: credentials are missing or incomplete.
+            ConfigurationError: the store does not take parts of ``chunk_size``.
+            NotFound: no such bucket.
+            PermissionDenied: the credentials are wrong or do not reach it.
+            StoreUnavailable: nothing answers.
+        """
+        from penstock.stores.layers.retry import RetryLayer, RetryPolicy
+        from penstock.stores.multipart.digest import StreamDigest
+        from penstock.stores.multipart.parts import plan_parts
+
+        self._started = datetime.now(UTC)
+        await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first packet comes
+        self._store = self.open_store()
+        plan_parts(self.config.chunk_size, self._store.capability, self.config.memory_limit)
+        try:
+            with anyio.fail_after(CHECK_TIMEOUT_S):
+                await RetryLayer(self._store, RetryPolicy(deadline_s=2.0)).check()
+        except TimeoutError as error:
+            message = f"{self._store.url} does not answer within {CHECK_TIMEOUT_S:g} s"
+            raise StoreUnavailable(message, operation="check") from error
+
+    def open_store(self) -> MultipartStore:
+        """Open the store that the parameters name; nothing is sent yet."""
+        from penstock.stores.resolve import open_location
+
+        return open_location(
+            self.config.location(),
+            region=self.config.region,
+            credentials=self.config.credentials(),
+            addressing=self.config.addressing,
+            connections=self.config.parts_in_flight + 1,
+        )
+
+    async def run(self, ctx: NodeContext) -> None:
+        """Write until the input ends, then commit.
+
+        Raises:
+            StoreError: the object could not be stored; nothing is left of it.
+            UpstreamFailed: the input failed; what was received is dropped or committed, marked, as ``on_error`` says.
+            BadData: a packet is not Binary.
+        """
+        from penstock.stores.multipart import open_upload
+
+        if self._store is None:
+            raise RuntimeError("run was called before prepare")
+        received = ctx.input()
+        packets = await received.receive_many()
+        options = self._options(packets)
+        forward = _Forward(ctx) if self.config.passthrough else None
+        async with open_upload(self._store, self._key(ctx), options, on_event=_reporter(ctx)) as upload:
+            ended = False
+            try:
+                while packets:
+                    if forward is not None:
+                        await forward(packets)
+                    await upload.write_many(_payloads(packets))
+                    packets = await received.receive_many()
+                ended = True
+                if ctx.stopping.is_set() and self.config.on_cancel == "abort":
+                    await upload.abort()
+                else:
+                    await upload.commit()
+            except (UpstreamFailed, anyio.get_cancelled_exc_class()) as error:
+                await self._rescue(upload, error, ended=ended)
+                raise
+
+    async def close(self) -> None:
+        """Close the connections to the store."""
+        if self._store is not None:
+            await self._store.aclose()
+
+    async def _rescue(self, upload: UploadWriter, error: BaseException, *, ended: bool) -> None:
+        """Commit what was received, within seconds, if ``on_error`` says so and the store has not failed."""
+        from penstock.stores.multipart.shelter import shelter
+
+        if self.config.on_error != "commit" or upload.settled or upload.failures.first is not None:
+            return
+
+        async def commit() -> None:
+            with anyio.fail_after(RESCUE_TIMEOUT_S):
+                await upload.commit(incomplete=not ended)
+
+        try:
+            await shelter(commit(), grace_s=RESCUE_TIMEOUT_S)
+        except (StoreError, TimeoutError) as failure:
+            error.add_note(f"what was received could not be committed: {describe(failure)}")
+        except anyio.get_cancelled_exc_class():
+            pass  # the caller raises it again, or the failure of the input that came before it
+
+    def _options(self, first: Sequence[Packet]) -> UploadOptions:
+        from penstock.stores.base import ObjectProperties
+        from penstock.stores.multipart import UploadOptions
+
+        config = self.config
+        content_type = config.content_type or next((getattr(packet, "content_type", None) for packet in first), None)
+        return UploadOptions(
+            chunk_size=config.chunk_size,
+            parts_in_flight=config.parts_in_flight,
+            memory_limit=config.memory_limit,
+            properties=ObjectProperties(content_type, config.metadata),
+        )
+
+    def _key(self, ctx: NodeContext) -> str:
+        return KeyTemplate.parse(self.config.location().key).render(
+            run_id=ctx.run.run_id,
+            uuid=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            start=self._started,
+            now=datetime.now(UTC),
+        )
+
+
+class _Forward:
+    """Sends packets on until nobody takes them any more; the object is written on all the same."""
+
+    def __init__(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
+        self._open = True
+
+    async def __call__(self, packets: Sequence[Packet]) -> None:
+        if self._open:
+            try:
+                await self._ctx.output().send_many(packets)
+            except ChannelClosed:
+                self._open = False
+                self._ctx.warn("nobody reads `out` any more; the object is still being written")
+
+
+def _payloads(packets: Sequence[Packet]) -> list[Buffer]:
+    if {*map(type, packets)} != {Binary}:
+        other = next(type(packet).__name__ for packet in packets if not isinstance(packet, Binary))
+        raise BadData(f"an object is made of Binary packets, but a packet of type {other} came")
+    return [packet.data for packet in packets]  # type: ignore[union-attr]
+
+
+def _reporter(ctx: NodeContext) -> Callable[[str, dict[str, Any]], None]:
+    """Report events of the upload; those of parts every few seconds at most."""
+    next_part = 0.0
+
+    def report(event: str, fields: dict[str, Any]) -> None:
+        nonlocal next_part
+        if event == PART_COMPLETE:
+            now = time.monotonic()
+            if now < next_part:
+                return
+            next_part = now + PROGRESS_INTERVAL_S
+        ctx.report(event, **fields)
+
+    return report

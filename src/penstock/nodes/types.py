@@ -1,0 +1,54 @@
+"""Types of parameters that several kinds share."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
+
+__all__ = ["ByteSize", "parse_byte_size"]
+
+SIZE: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*((?:[kKMGT]i?)?)[bB]?\s*")
+DECIMAL: Final = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+BINARY: Final = {"ki": 1 << 10, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+FACTORS: Final = {"": 1, **DECIMAL, **BINARY}
+
+
+def parse_byte_size(value: Any) -> Any:
+    """Turn ``5MiB``, ``1.5 GB`` or ``64k`` into bytes; other types than strings are left for the next validator.
+
+    Units with an ``i`` are powers of 1024, those without powers of 1000, as in ISO/IEC 80000-13.
+
+    Raises:
+        PydanticCustomError: the text is no size, or not a whole number of bytes.
+    """
+    if isinstance(value, bool):
+        raise _no_size()
+    if not isinstance(value, str):
+        return value
+    match = SIZE.fullmatch(value)
+    if match is None:
+        raise _no_size()
+    size = Decimal(match[1]) * FACTORS[match[2]]
+    if size != int(size):
+        raise _no_size()
+    return int(size)
+
+
+def _no_size() -> PydanticCustomError:
+    return PydanticCustomError("byte_size", "must be a size in bytes, such as 5242880 or 5MiB")
+
+
+class _OrText:
+    """In the JSON schema, a size is also a string with a unit."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "pattern": f"^{SIZE.pattern}$"}]}
+
+
+ByteSize = Annotated[int, _OrText(), BeforeValidator(parse_byte_size)]
+"""A number of bytes, given as an integer or as text with a unit."""
