@@ -1,8 +1,9 @@
 """Put Opus packets into an MP4 file.
 
 ``mode: file`` makes a plain MP4 with its index in front, which every player seeks in. The index is complete only when
-the input has ended, so the file is built in a temporary file (in ``TMPDIR``), which is always removed, and its bytes
-leave at the end. ``mode: stream`` makes fragments that leave while the input is still coming: nothing is kept.
+the input has ended, so the file is built in a temporary file (in ``TMPDIR``), which is removed however the run ends
+(only a killed process leaves it), and its bytes leave at the end. ``mode: stream`` makes fragments that leave while the
+input is still coming: nothing is kept.
 
 The run-in of the stream is cut off by an edit list in both modes, and the padding at the end by the length of the last
 sample (players honour it; FFmpeg's own demuxer decodes the padding, up to one packet). Lost packets (``lost_before``,
