@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from penstock.errors import BadData, ChannelClosed, StoreError, StoreUnavailable, UpstreamFailed, describe
+from penstock.errors import BadData, ChannelClosed, RunCancelled, StoreError, StoreUnavailable, UpstreamFailed, describe
 from penstock.nodes.base import Node, node
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.key_template import KeyTemplate
@@ -120,6 +120,8 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
                 ended = True
                 if ctx.stopping.is_set() and self.config.on_cancel == "abort":
                     await upload.abort()
+                    if forward is not None:
+                        ctx.output().fail(RunCancelled(f"'{upload.key}' was dropped, as on_cancel says: abort"))
                 else:
                     await upload.commit()
             except (UpstreamFailed, anyio.get_cancelled_exc_class()) as error:

@@ -386,6 +386,17 @@ async def test_a_stop_follows_on_cancel(on_cancel, kept):
     assert not fields.get("incomplete")
 
 
+async def test_an_object_that_was_dropped_on_request_fails_the_output_that_vouches_for_it():
+    running = Running(Writer(on_cancel="abort", passthrough=True))
+    running.ctx.stopping.set()
+    await running.source.send_many(packets(1))
+    running.source.close()
+    await running.run()
+    assert await running.out.receive_many() == packets(1)
+    with pytest.raises(UpstreamFailed, match="'k' was dropped, as on_cancel says: abort"):
+        await running.out.receive()
+
+
 async def test_a_store_that_fails_for_good_is_reported_while_the_input_is_silent():
     running = Running(Writer(FaultScript(put_part=["403"]), on_error="commit"))
     running.source = running.ctx.inputs["in"] = Channel(100, 1 << 30)
