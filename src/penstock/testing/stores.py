@@ -13,27 +13,15 @@ Stores differ only through ``Capability``: a test asks it what to expect, and no
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 
 import pytest
 
 from penstock.errors import AlreadyExists, NotFound, StoreError, Unsupported, UploadGone
-from penstock.stores.base import MultipartStore, ObjectProperties, PartInfo
+from penstock.stores.base import MultipartStore, PartInfo
+from penstock.testing.objects import PROPERTIES, ObjectContract, keys, read
 
 __all__ = ["StoreContract"]
-
-PROPERTIES = ObjectProperties("audio/ogg", {"take": "7", "penstock-note": "a b; c=d"})
-
-
-async def read(store: MultipartStore, key: str, **span: int) -> bytes:
-    """The bytes of an object, or of a span of it."""
-    return b"".join([piece async for piece in store.get(key, **span)])
-
-
-async def keys(store: MultipartStore, prefix: str = "") -> list[str]:
-    """The keys of a listing."""
-    return [info.key async for info in store.list(prefix)]
 
 
 async def uploads(store: MultipartStore, prefix: str = "") -> list[tuple[str, str]]:
@@ -41,121 +29,8 @@ async def uploads(store: MultipartStore, prefix: str = "") -> list[tuple[str, st
     return [(upload.key, upload.upload_id) async for upload in store.list_uploads(prefix)]
 
 
-class StoreContract:
+class StoreContract(ObjectContract):
     """Mix into a test class that has a fixture ``store``."""
-
-    # -- objects --------------------------------------------------------------------------------------
-
-    async def test_a_store_that_is_there_passes_its_check(self, store: MultipartStore) -> None:
-        await store.check()
-
-    async def test_what_is_put_is_got_headed_and_listed(self, store: MultipartStore) -> None:
-        result = await store.put("takes/1.ogg", [b"hello ", bytearray(b"wor"), memoryview(b"ld")])
-        assert await read(store, "takes/1.ogg") == b"hello world"
-        info = await store.head("takes/1.ogg")
-        assert (info.key, info.size) == ("takes/1.ogg", 11)
-        assert info.etag == result.etag != ""
-        assert [(listed.key, listed.size) async for listed in store.list()] == [("takes/1.ogg", 11)]
-
-    @pytest.mark.parametrize("body", [[], [b""], [b"", bytearray()]])
-    async def test_an_object_may_be_empty(self, store: MultipartStore, body: list[bytes]) -> None:
-        await store.put("empty", body)
-        assert (await store.head("empty")).size == 0
-        assert await read(store, "empty") == b""
-
-    async def test_a_body_of_many_small_buffers_arrives_in_order(self, store: MultipartStore) -> None:
-        body = [bytes([n % 251]) * (n % 7) for n in range(5000)]  # more than one system call takes, some empty
-        await store.put("many", body)
-        assert await read(store, "many") == b"".join(body)
-
-    async def test_a_buffer_belongs_to_its_caller_again_after_the_call(self, store: MultipartStore) -> None:
-        buffer = bytearray(b"first")
-        await store.put("buffer", [buffer])
-        buffer[:] = b"a second, longer one"  # fails while somebody still holds a view of it
-        assert await read(store, "buffer") == b"first"
-
-    async def test_a_put_replaces_what_was_there(self, store: MultipartStore) -> None:
-        await store.put("key", [b"a longer first"])
-        await store.put("key", [b"second"])
-        assert await read(store, "key") == b"second"
-
-    async def test_a_put_that_must_not_overwrite_does_not(self, store: MultipartStore) -> None:
-        if not store.capability.conditional_put:
-            with pytest.raises(Unsupported):
-                await store.put("key", [b"first"], if_absent=True)
-            return
-        await store.put("key", [b"first"], if_absent=True)
-        with pytest.raises(AlreadyExists):
-            await store.put("key", [b"second"], if_absent=True)
-        assert await read(store, "key") == b"first"
-
-    async def test_properties_come_back(self, store: MultipartStore) -> None:
-        await store.put("key", [b"x"], PROPERTIES)
-        if store.capability.properties:
-            found = (await store.head("key")).properties
-            assert (found.content_type, dict(found.metadata)) == (PROPERTIES.content_type, PROPERTIES.metadata)
-
-    async def test_what_is_not_there_is_not_found(self, store: MultipartStore) -> None:
-        with pytest.raises(NotFound) as caught:
-            await store.head("nothing")
-        assert caught.value.key == "nothing"
-        assert not caught.value.retryable
-        with pytest.raises(NotFound):
-            await read(store, "nothing")
-
-    async def test_a_deleted_object_is_gone_and_may_be_deleted_again(self, store: MultipartStore) -> None:
-        await store.put("key", [b"x"])
-        await store.delete("key")
-        await store.delete("key")
-        with pytest.raises(NotFound):
-            await store.head("key")
-
-    @pytest.mark.parametrize(
-        ("start", "end"), [(0, 1), (0, 9), (2, 5), (3, 3), (5, 2), (4, None), (9, 10), (9, 99), (10, None), (25, 30)]
-    )
-    async def test_a_range_is_a_slice(self, store: MultipartStore, start: int, end: int | None) -> None:
-        data = b"0123456789"
-        await store.put("key", [data])
-        pieces = [piece async for piece in store.get("key", start=start, end=end)]
-        assert b"".join(pieces) == (data[start:end])
-
-    async def test_an_object_comes_in_pieces_of_bounded_size(self, store: MultipartStore) -> None:
-        data = os.urandom(3_000_000)
-        await store.put("key", [data])
-        pieces = [piece async for piece in store.get("key")]
-        assert b"".join(pieces) == data
-        assert max(map(len, pieces)) <= 1 << 20
-
-    async def test_a_reader_may_leave_before_the_end(self, store: MultipartStore) -> None:
-        await store.put("key", [bytes(3_000_000)])
-        pieces = store.get("key")
-        assert await anext(pieces)
-        await pieces.aclose()  # type: ignore[attr-defined]
-        assert (await store.head("key")).size == 3_000_000
-
-    async def test_a_listing_has_the_keys_of_a_prefix(self, store: MultipartStore) -> None:
-        for key in ("b/2", "a.b", "a/b/c", "a-b", "b/10", "a/b0", "ü"):
-            await store.put(key, [key.encode()])
-        found = await keys(store)
-        assert sorted(found) == ["a-b", "a.b", "a/b/c", "a/b0", "b/10", "b/2", "ü"]
-        if store.capability.lists_in_order:
-            assert found == sorted(found)
-        assert await keys(store, "a/") == ["a/b/c", "a/b0"]
-        assert await keys(store, "a/b") == ["a/b/c", "a/b0"]
-        assert await keys(store, "b/1") == ["b/10"]
-        assert await keys(store, "c") == []
-
-    @pytest.mark.parametrize(
-        "key",
-        ["a b", "a+b", "100%", "%41", "ü/日本語", "q?x=1&y=2#z", "~!*'();:@$,[]", '"quoted"', "a..b", ".hid"],
-    )
-    async def test_a_key_is_taken_as_it_is(self, store: MultipartStore, key: str) -> None:
-        await store.put(key, [b"x"])
-        assert (await store.head(key)).size == 1
-        assert await keys(store) == [key]
-        assert await keys(store, key[:1]) == [key]
-
-    # -- multipart upload -----------------------------------------------------------------------------
 
     def parts_of(self, store: MultipartStore, count: int) -> list[bytes]:
         """Different parts of the least size that the store takes, the last one short."""
