@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from penstock.stores.local.keys import InvalidKey, key_path
 from penstock.stores.s3.addressing import S3Bucket, quote_key, quote_query
 
-ROOT = PurePosixPath("/root/of/store")
+ROOT = PurePosixPath("/srv/store")
 KEYS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 HOSTILE = st.lists(
     st.sampled_from(["..", ".", "", "/", "a", "\0", ".penstock", "~", "ü", "a" * 255, "a" * 256]), max_size=8

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Self, TextIO
 
 from penstock.cli.console import emit, human_bytes, say
-from penstock.telemetry import NODE_STATE, NODE_STATS, NODE_WARNING, OBJECT_ABORTED, OBJECT_COMMITTED, RUN_STOPPING
+from penstock.telemetry import NODE_STATE, NODE_STATS, NODE_WARNING, OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, RUN_STOPPING
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,8 +52,8 @@ class HumanProgress:
             say(f"{event.node}: recovering: {fields.get('reason', '')}")
         elif event.name == OBJECT_COMMITTED:
             say(f"committed {fields['url']}, {human_bytes(fields['size'])}, {fields['digest']}")
-        elif event.name == OBJECT_ABORTED:
-            say(f"aborted {fields.get('url', '')}: nothing was stored")
+        elif event.name in (OBJECT_ABORTED, OBJECT_FAILED):
+            say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
         elif event.name == RUN_STOPPING:
             say(f"stopping ({fields['reason']}): draining; once more cuts it short")
         elif event.name == NODE_STATS and self._status is not None:
