@@ -5,7 +5,6 @@ With --check nothing is written; the exit code is 1 if a page is not what it sho
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 
 from penstock.cli import app
 from penstock.nodes.builtin import BUILTIN
-from penstock.nodes.describe import NodeDescription, describe_node
+from penstock.nodes.describe import EDGES, NodeDescription, describe_node, show_default
 from penstock.nodes.registry import default_registry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,12 +39,17 @@ def node_page(node: NodeDescription) -> str:
     for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
         if pins:
             lines += [f"## {title}", "", "| pin | types | edges |", "|---|---|---|"]
-            lines += [f"| `{pin['name']}` | {cell(', '.join(pin['types']))} | {pin['cardinality']} |" for pin in pins]
+            lines += [
+                f"| `{pin['name']}` | {cell(', '.join(pin['types']))} | {EDGES[pin['cardinality']]} |" for pin in pins
+            ]
             lines.append("")
+    if node.pins_note:
+        lines += [node.pins_note, ""]
     if node.parameters:
         lines += ["## Parameters", "", "| name | type | default | meaning |", "|---|---|---|---|"]
         for parameter in node.parameters:
-            default = "required" if parameter["required"] else f"`{json.dumps(parameter['default'])}`"
+            shown = show_default(parameter)
+            default = "required" if parameter["required"] else shown and f"`{shown}`"
             lines.append(
                 f"| `{parameter['name']}` | {cell(parameter['type'])} | {default} | {cell(parameter['description'])} |"
             )

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.console import Exit, emit, fail, say
-from penstock.nodes.describe import describe_node, summary
+from penstock.nodes.describe import EDGES, describe_node, show_default, summary
 from penstock.nodes.registry import BrokenPlugin, UnknownKind, default_registry
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def _page(node: NodeDescription) -> str:
     lines = [node.kind, "", node.text, ""]
     for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
         lines.append(f"{title}:{'' if pins else ' none'}")
-        lines += [f"  {pin['name']}: {', '.join(pin['types'])} ({pin['cardinality']})" for pin in pins]
+        lines += [f"  {pin['name']}: {', '.join(pin['types'])}; edges: {EDGES[pin['cardinality']]}" for pin in pins]
+    if node.pins_note:
+        lines.append(f"  ({node.pins_note})")
     lines += ["", f"Parameters:{'' if node.parameters else ' none'}"]
     for parameter in node.parameters:
         lines.append(f"  {parameter['name']}: {parameter['type']}{_default(parameter)}")
@@ -68,4 +70,5 @@ def _page(node: NodeDescription) -> str:
 
 
 def _default(parameter: dict[str, Any]) -> str:
-    return ", required" if parameter["required"] else f" = {json.dumps(parameter['default'])}"
+    default = show_default(parameter)
+    return ", required" if parameter["required"] else default and f" = {default}"

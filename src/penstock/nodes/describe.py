@@ -6,17 +6,26 @@ Everything comes from the class: its docstring and that of its module, its pins,
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.nodes.base import Node
+from penstock.nodes.types import SIZE_FORMAT, show_byte_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from penstock.nodes.registry import NodeClass
     from penstock.pins import InputPin, OutputPin
 
-__all__ = ["NodeDescription", "describe_node", "summary"]
+__all__ = ["EDGES", "NodeDescription", "describe_node", "show_default", "summary"]
+
+EDGES: Final = {"one": "one", "broadcast": "any number", "dynamic": "one for each of a family of pins"}
+"""How many edges a pin of each cardinality takes, in words."""
+
+PINS_VARY: Final = "The pins depend on the parameters; these are those of the example."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class NodeDescription:
     Attributes:
         text: the promise of the node, in prose.
         inputs, outputs: ``{"name", "types", "cardinality"}`` a pin, as with the example's configuration.
+        pins_note: says so where another configuration gives other pins, else empty.
         parameters: ``{"name", "type", "default", "required", "description"}`` each.
         example: the node in a pipeline file, as YAML.
         schema: JSON Schema of the parameters.
@@ -36,6 +46,7 @@ class NodeDescription:
     text: str
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
+    pins_note: str
     parameters: list[dict[str, Any]]
     example: str
     schema: dict[str, Any]
@@ -47,7 +58,7 @@ class NodeDescription:
 
 def summary(cls: NodeClass) -> str:
     """The first line of the class's documentation."""
-    return _documentation(cls).split("\n", 1)[0]
+    return _prose(_documentation(cls)).split("\n", 1)[0]
 
 
 def describe_node(cls: NodeClass) -> NodeDescription:
@@ -58,17 +69,37 @@ def describe_node(cls: NodeClass) -> NodeDescription:
     return NodeDescription(
         kind=cls.kind,
         summary=summary(cls),
-        text=inspect.cleandoc(sys.modules[cls.__module__].__doc__ or _documentation(cls)),
+        text=_prose(inspect.cleandoc(sys.modules[cls.__module__].__doc__ or _documentation(cls))),
         inputs=_pins(inputs),
         outputs=_pins(outputs),
-        parameters=[_parameter(name, field, schema) for name, field in schema.get("properties", {}).items()],
+        pins_note=PINS_VARY if _has_pins_of_its_own(cls) else "",
+        parameters=[_parameter(cls, name, field, schema) for name, field in schema.get("properties", {}).items()],
         example=_example(cls),
         schema=schema,
     )
 
 
+def show_default(parameter: dict[str, Any]) -> str:
+    """The default of a parameter of ``NodeDescription`` as a person would write it; empty where there is none."""
+    value = parameter["default"]
+    if parameter["required"] or value is None:
+        return ""
+    if parameter["type"].startswith("size"):
+        return show_byte_size(value)
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
 def _documentation(cls: NodeClass) -> str:
     return inspect.cleandoc(cls.__doc__ or sys.modules[cls.__module__].__doc__ or "")
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown: code in single backticks, the references in a paragraph of their own."""
+    return text.replace("``", "`").replace("\nReference", "\n\nReference").replace("\n\n\n", "\n\n")
+
+
+def _has_pins_of_its_own(cls: NodeClass) -> bool:
+    return inspect.getattr_static(cls, "pins") is not inspect.getattr_static(Node, "pins")
 
 
 def _pins(pins: Iterable[InputPin | OutputPin]) -> list[dict[str, Any]]:
@@ -79,30 +110,60 @@ def _pins(pins: Iterable[InputPin | OutputPin]) -> list[dict[str, Any]]:
     return described
 
 
-def _parameter(name: str, field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _parameter(cls: NodeClass, name: str, field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    required = name in schema.get("required", ())
+    default = field.get("default")
+    if not required and "default" not in field:  # one that is made anew each time
+        default = cls.Config.model_fields[name].get_default(call_default_factory=True)
     return {
         "name": name,
         "type": _type(field, schema.get("$defs", {})),
-        "default": field.get("default"),
-        "required": name in schema.get("required", ()),
+        "default": default,
+        "required": required,
         "description": field.get("description", ""),
     }
 
 
 def _type(field: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """A JSON Schema type in a few words: ``integer 1..64``, ``file | stream``, ``string or null``."""
+    """A JSON Schema type in a few words: ``integer 1..64``, ``file | stream``, ``list of string``.
+
+    That null may be written for a parameter that is not set goes without saying.
+    """
     if "$ref" in field:
         return _type(definitions[field["$ref"].rsplit("/", 1)[-1]], definitions)
+    if field.get("format") == SIZE_FORMAT:
+        number = next(one for one in field["anyOf"] if one["type"] == "integer")
+        return "size" + _range(number, show_byte_size)
     if "anyOf" in field:
-        return " or ".join(_type(one, definitions) for one in field["anyOf"])
+        kinds = [_type(one, definitions) for one in field["anyOf"] if one.get("type") != "null"]
+        return " or ".join(kinds)
+    if field.get("writeOnly"):
+        return "secret"
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     if "const" in field:
         return str(field["const"])
-    text = str(field.get("type", "any"))
-    least = field.get("minimum", field.get("exclusiveMinimum", ""))
-    most = field.get("maximum", field.get("exclusiveMaximum", ""))
-    return f"{text} {least}..{most}" if (least, most) != ("", "") else text
+    if field.get("type") == "array":
+        inner = _type(field.get("items", {}), definitions)
+        return f"list of ({inner})" if " " in inner else f"list of {inner}"
+    if field.get("type") == "object":
+        return _mapping(field, definitions)
+    return str(field.get("type", "any")) + _range(field, "{:g}".format)
+
+
+def _mapping(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "properties" in field:
+        return "{" + ", ".join(f"{key}: {_type(one, definitions)}" for key, one in field["properties"].items()) + "}"
+    values = field.get("additionalProperties")
+    return f"mapping of {_type(values, definitions)}" if isinstance(values, dict) else "mapping"
+
+
+def _range(field: dict[str, Any], show: Callable[[int], str]) -> str:
+    """The bounds of a number: `` 1..64``, ``, at least 0``, ``, above 0, at most 10``."""
+    if "minimum" in field and "maximum" in field:
+        return f" {show(field['minimum'])}..{show(field['maximum'])}"
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    return "".join(f", {word} {show(field[key])}" for key, word in words.items() if key in field)
 
 
 def _example(cls: NodeClass) -> str:

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
-__all__ = ["ByteSize", "parse_byte_size"]
+__all__ = ["SIZE_FORMAT", "ByteSize", "parse_byte_size", "show_byte_size"]
+
+SIZE_FORMAT: Final = "byte-size"
+"""The ``format`` by which a size is known in a JSON Schema."""
 
 SIZE: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*((?:[kKMGT]i?)?)[bB]?\s*")
 DECIMAL: Final = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -42,12 +45,24 @@ def _no_size() -> PydanticCustomError:
     return PydanticCustomError("byte_size", "must be a size in bytes, such as 5242880 or 5MiB")
 
 
+def show_byte_size(size: int) -> str:
+    """The shortest text that ``parse_byte_size`` turns into exactly this number."""
+    for unit, factor in reversed(BINARY.items()):
+        if unit != "ki" and size and size % factor == 0:
+            return f"{size // factor} {unit}B"
+    return str(size)
+
+
 class _OrText:
     """In the JSON schema, a size is also a string with a unit."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [handler(schema), {"type": "string", "pattern": f"^{SIZE.pattern}$"}]}
+        number = handler(schema)
+        for bound, keyword in (("ge", "minimum"), ("le", "maximum")):  # pydantic's own names, of no use to a reader
+            if bound in number:
+                number[keyword] = number.pop(bound)
+        return {"anyOf": [number, {"type": "string", "pattern": f"^{SIZE.pattern}$"}], "format": SIZE_FORMAT}
 
 
 ByteSize = Annotated[int, _OrText(), BeforeValidator(parse_byte_size)]

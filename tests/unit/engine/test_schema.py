@@ -109,3 +109,15 @@ def test_the_schema_of_the_built_in_kinds_accepts_their_examples():
         assert list(schema.iter_errors({"nodes": {"n": {"kind": kind, "params": example}}})) == []
         checked_kinds.append(kind)
     assert "streamkit::http_input" in checked_kinds
+
+
+def test_a_field_of_a_request_may_be_a_name_alone():
+    schema = Draft202012Validator(pipeline_schema(default_registry()))
+
+    def fits(fields):
+        params = {"fields": fields}
+        return schema.is_valid({"nodes": {"n": {"kind": "streamkit::http_input", "params": params}}})
+
+    assert fits(["audio", {"name": "subtitles", "required": False}])
+    assert not fits([1])
+    assert not fits([{"required": False}])

@@ -1,9 +1,10 @@
 import re
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from penstock.nodes.types import ByteSize
+from penstock.nodes.types import ByteSize, parse_byte_size, show_byte_size
 
 
 class Model(BaseModel):
@@ -55,3 +56,20 @@ def test_its_schema_offers_both_ways_and_keeps_the_limit():
     assert number == {"type": "integer", "minimum": 10}
     assert text["type"] == "string"
     assert re.fullmatch(text["pattern"], "5MiB")
+
+
+def test_the_limits_of_a_field_are_in_its_schema_under_the_names_of_json_schema():
+    class Bounded(BaseModel):
+        size: Annotated[ByteSize, Field(ge=10, le=20)] = 15
+
+    number, _ = Bounded.model_json_schema()["properties"]["size"]["anyOf"]
+    assert number == {"type": "integer", "minimum": 10, "maximum": 20}
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0"), (1000, "1000"), (1023, "1023"), (1024, "1 KiB"), (5 << 20, "5 MiB"), (1 << 40, "1 TiB"), (1025, "1025")],
+)
+def test_a_size_is_shown_exactly_and_can_be_read_again(size, shown):
+    assert show_byte_size(size) == shown
+    assert parse_byte_size(shown) == size

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Self
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from penstock.nodes.base import Node, NodeConfig, node
 from penstock.nodes.http.request import DEFAULT_FIELD, request_of
@@ -40,6 +40,13 @@ class FormField(BaseModel):
     required: bool = Field(True, strict=True, description="Whether a request without the field is refused.")
 
 
+def _from_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+FieldOrName = Annotated[FormField, BeforeValidator(_from_name, json_schema_input_type=FieldName | FormField)]
+
+
 class HttpInputConfig(NodeConfig):
     """Which fields of the request enter, and where."""
 
@@ -49,20 +56,13 @@ class HttpInputConfig(NodeConfig):
     required: bool = Field(
         True, strict=True, description="Whether a request without 'field' is refused; if not, 'out' ends at once."
     )
-    fields: tuple[FormField, ...] | None = Field(
+    fields: tuple[FieldOrName, ...] | None = Field(
         None,
         min_length=1,
         max_length=64,
         description="Fields with an output pin each, named as the field: a name, or a name and 'required'.",
         examples=[["audio", {"name": "subtitles", "required": False}]],
     )
-
-    @field_validator("fields", mode="before")
-    @classmethod
-    def _names_are_fields(cls, value: object) -> object:
-        if not isinstance(value, list | tuple):
-            return value
-        return [{"name": item} if isinstance(item, str) else item for item in value]
 
     @model_validator(mode="after")
     def _one_way_of_naming(self) -> Self:

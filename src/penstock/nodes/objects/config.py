@@ -66,13 +66,15 @@ class ObjectStoreWriterConfig(NodeConfig):
         default=False, description="Use this machine's credentials where none are given: AWS profile, SSO, role."
     )
     chunk_size: Annotated[ByteSize, Field(ge=5 * MIB, le=5 * 1024 * MIB)] = Field(
-        5 * MIB, description="Bytes of a part; sizes grow on very long streams, so that any length fits."
+        5 * MIB, description="Bytes of a part; the sizes of later parts grow on very long streams, up to memory_limit."
     )
     parts_in_flight: int = Field(
         4, ge=1, le=64, strict=True, description="Parts that are sent at once; beyond it the input waits."
     )
     memory_limit: Annotated[ByteSize, Field(ge=10 * MIB)] = Field(
-        64 * MIB, description="Bytes held in memory at most, parts in flight included; at least two of chunk_size."
+        64 * MIB,
+        description="Bytes held in memory at most, parts in flight included; at least two of chunk_size. It also "
+        "bounds the size of a part, and so of the object: 64 MiB allow 536 GiB at Amazon S3.",
     )
     content_type: str | None = Field(
         None, min_length=1, description="Media type of the object; by default that of the first packet."

@@ -1,4 +1,9 @@
-"""Speak text with a Kokoro model. See ``penstock.nodes.speech.neural`` for what this version does with it."""
+"""Speak text with a Kokoro model.
+
+This version reads and checks the parameters but cannot run the model: a run stops at its start and says so. With
+``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) espeak-ng speaks instead, at the pace asked for and with
+a warning; the other parameters are then without effect.
+"""
 
 from __future__ import annotations
 
