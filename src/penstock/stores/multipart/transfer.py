@@ -139,6 +139,8 @@ class Transfer:
 
     async def put(self, *, incomplete: bool) -> PutResult:
         """Store the one part there is as a whole object."""
+        if incomplete and not self._store.capability.properties:
+            await self._put_marker()
         self.state.move(Phase.COMMITTING)
         body = [block for part in self.state.waiting for block in part.body]
         try:
@@ -151,7 +153,7 @@ class Transfer:
         if self.state.upload_id is None:
             await self._open(incomplete=incomplete)
         await self.send_all()
-        if incomplete and not self._opened_incomplete:
+        if incomplete and not (self._opened_incomplete and self._store.capability.properties):
             await self._put_marker()
         self.state.move(Phase.COMMITTING)
         upload_id = self.state.upload_id or ""
@@ -217,7 +219,10 @@ class Transfer:
         return f"{self._what_is_left()}: the store still lists it"
 
     async def _put_marker(self) -> None:
-        """Mark the object as incomplete before it can be seen: metadata are fixed when an upload is opened."""
+        """Mark the object as incomplete before it can be seen: metadata are fixed when an upload is opened.
+
+        Some stores keep none at all: a file system without user attributes is one.
+        """
         self.marker = self.key + MARKER_SUFFIX
         record = {"object": self.key, "size": self.state.planned_bytes, MADE_BY: self._token, INCOMPLETE: True}
         properties = ObjectProperties("application/json", {MADE_BY: self._token})

@@ -1,6 +1,8 @@
 import asyncio
 import base64
 import gc
+import json
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -466,6 +468,25 @@ async def test_an_upload_that_is_cut_short_is_marked_before_it_can_be_seen(store
     assert (result.incomplete, result.marker, store.read("k")) == (True, "k.incomplete", bytes(25))
     mark = (await store.head("k.incomplete")).properties.metadata["penstock-upload"]
     assert mark == (await store.head("k")).properties.metadata["penstock-upload"]
+
+
+@pytest.mark.parametrize("size", [0, 5, 25])
+async def test_where_metadata_are_not_kept_the_mark_is_an_object(size):
+    forgetful = MemoryStore(capability=replace(SMALL, properties=False))
+    async with open_upload(forgetful, "k", OPTIONS) as upload:
+        await upload.write(bytes(size))
+        result = await upload.commit(incomplete=True)
+    assert (result.incomplete, result.marker) == (True, "k.incomplete")
+    assert json.loads(forgetful.read("k.incomplete") or b"")["size"] == size
+
+
+async def test_a_mark_that_cannot_be_put_stops_the_commit():
+    forgetful = MemoryStore(capability=replace(SMALL, properties=False))
+    with pytest.raises(StoreError, match="403"):
+        async with open_upload(FaultLayer(forgetful, FaultScript(put=["403"])), "k", OPTIONS) as upload:
+            await upload.write(b"small")
+            await upload.commit(incomplete=True)
+    assert [info.key async for info in forgetful.list()] == []
 
 
 async def test_no_mark_stays_behind_when_the_commit_fails(store):
