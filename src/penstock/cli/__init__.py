@@ -7,6 +7,7 @@ stays quick. Results go to standard output, talk and progress to standard error.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -173,4 +174,6 @@ def inspect(
 
 def main() -> None:
     """Entry point of the ``penstock`` command."""
+    # Without this numpy's BLAS, which nothing here uses, starts a thread for every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()

@@ -18,7 +18,7 @@ __all__ = ["ClientSpec", "Control", "FieldHint", "InputHint", "Option", "OutputH
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Track(_Section):

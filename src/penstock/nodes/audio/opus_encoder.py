@@ -10,21 +10,20 @@ Reference: RFC 6716 §2.1 for what the parameters mean.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, field_validator
 
 from penstock.errors import BadData
 from penstock.media.clock import SampleClock
-from penstock.media.opus import RATE_HZ, OpusHead, packet_samples
+from penstock.media.opus import RATE_HZ, OpusHead
 from penstock.nodes.base import LenientConfig, Transform, node
 from penstock.packets import Codec, EncodedAudio
 from penstock.pins import EncodedAudioType, InputPin, OutputPin, RawAudioType
 
 if TYPE_CHECKING:
-    from av.audio.codeccontext import AudioCodecContext
-    from av.audio.frame import AudioFrame
+    import numpy as np
+    from numpy.typing import NDArray
 
     from penstock.nodes.base import NodeContext
     from penstock.packets import Audio, Packet
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["OpusEncoder", "OpusEncoderConfig"]
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
-_TIME_BASE: Final = Fraction(1, RATE_HZ)
 _MAX_BITRATE_PER_CHANNEL: Final = 256_000
 
 
@@ -69,13 +67,23 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
     """Audio in, Opus packets out."""
 
     def prepare(self, ctx: NodeContext) -> None:
-        import av
+        """Load libopus.
+
+        Raises:
+            MissingDependency: there is none.
+        """
         import numpy as np
 
+        from penstock.media import libopus
+
+        libopus.library_version()
         self._ctx = ctx
-        self._av = av
+        self._libopus = libopus
         self._numpy = np
         self._clock = SampleClock(RATE_HZ)
+        self._frame = round(self.config.frame_duration_ms * RATE_HZ / 1000)
+        self._encoder: libopus.OpusEncoder | None = None
+        self._held: NDArray[np.float32] | None = None  # samples that do not fill a frame yet
         self._channels = 0
         self._end = 0  # position at which the audio taken in so far ends
         self._position = 0  # position of the next packet's first sample
@@ -89,39 +97,35 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
             )
         out: list[Packet] = []
         frames, channels = packet.samples.shape
+        if not frames:
+            return out
         if channels != self._channels:
             out += self.finish()
             self._open(channels)
-        if not frames:
-            return out
         self._clock.follow(packet.meta.timestamp_us, self._end)
-        frame = self._av.AudioFrame(self._format, self._layout, frames)
-        samples: Any = self._numpy.ascontiguousarray(packet.samples, self._numpy.float32)
-        frame.planes[0].update(samples)
-        frame.sample_rate = RATE_HZ
-        frame.pts = self._end
         self._end += frames
-        out += self._encode(frame)
+        self._encode(packet.samples, out)
         return out
 
     def finish(self) -> list[Packet]:
-        """End the stream; the padding is cut off its last packets."""
-        if not self._channels:
+        """End the stream: the sound still inside the encoder is pushed out by padding, which the last packet tells."""
+        if self._encoder is None:
             return []
-        packets = self._encode(None)
-        padding = self._position - self._end
-        while packets and padding:
-            last = packets.pop()
-            samples = packet_samples(last.data)
-            if padding < samples:
-                packets.append(replace(last, trim_end=padding))
-                break
-            padding -= samples
+        out: list[Packet] = []
+        held = 0 if self._held is None else len(self._held)
+        left = self._end - self._position  # to be coded: what is held, and the look-ahead
+        padding = -left % self._frame
+        self._encode(self._numpy.zeros((left - held + padding, self._channels), self._numpy.float32), out)
+        if padding and out:
+            last = out[-1]
+            assert isinstance(last, EncodedAudio)  # noqa: S101 - for the type checker
+            out[-1] = replace(last, trim_end=padding)
+        self._encoder = self._held = None
         self._channels = 0
-        return list(packets)
+        return out
 
     def close(self) -> None:
-        self._encoder: AudioCodecContext | None = None
+        self._encoder = None
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -137,33 +141,25 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
             self._ctx.warn(
                 f"bitrate {config.bitrate} is more than Opus has for {_LAYOUTS[channels]}; {bitrate} is used"
             )
-        encoder = self._av.CodecContext.create("libopus", "w")
-        encoder.sample_rate = RATE_HZ
-        encoder.layout = self._layout = self._av.AudioLayout(_LAYOUTS[channels])
-        encoder.format = self._format = self._av.AudioFormat("flt")
-        encoder.time_base = _TIME_BASE
-        encoder.bit_rate = bitrate
-        encoder.thread_count = 1
-        encoder.options = {
-            "application": config.application,
-            "compression_level": str(config.complexity),
-            "frame_duration": f"{config.frame_duration_ms:g}",
-            "vbr": config.vbr,
-        }
-        encoder.open()
-        self._encoder = encoder
+        self._encoder = self._libopus.OpusEncoder(
+            channels, config.application, bitrate=bitrate, complexity=config.complexity, vbr=config.vbr
+        )
         self._channels = channels
-        self._codec = Codec("opus", RATE_HZ, channels, bytes(encoder.extradata or b""))
-        self._position = self._end - OpusHead.parse(self._codec.private).pre_skip
+        head = OpusHead(channels, self._encoder.lookahead)
+        self._codec = Codec("opus", RATE_HZ, channels, head.build())
+        self._position = self._end - head.pre_skip
 
-    def _encode(self, frame: AudioFrame | None) -> list[EncodedAudio]:
+    def _encode(self, samples: NDArray[np.float32], out: list[Packet]) -> None:
+        """Encode the whole frames in what is held and ``samples``; hold the rest."""
         assert self._encoder is not None  # noqa: S101 - for the type checker
-        out: list[EncodedAudio] = []
-        for packet in self._encoder.encode(frame):
-            data = bytes(packet)
-            samples = packet_samples(data)
-            meta = self._clock.meta(self._position, samples, self._sequence)
-            out.append(EncodedAudio(data, self._codec, meta))
-            self._position += samples
+        if self._held is not None:
+            samples = self._numpy.concatenate([self._held, samples])
+        samples = self._numpy.ascontiguousarray(samples, self._numpy.float32)
+        size = self._frame
+        whole = len(samples) - len(samples) % size
+        for start in range(0, whole, size):
+            data = self._encoder.encode(samples[start : start + size])
+            out.append(EncodedAudio(data, self._codec, self._clock.meta(self._position, size, self._sequence)))
+            self._position += size
             self._sequence += 1
-        return out
+        self._held = samples[whole:].copy() if whole < len(samples) else None
