@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import weakref
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_void_p
+from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_int32, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,17 +76,18 @@ class OpusEncoder:
         ):
             _check(self._library, self._library.opus_encoder_ctl(self._state, request, c_int32(value)))
         lookahead = c_int32()
-        _check(self._library, self._library.opus_encoder_ctl(self._state, GET_LOOKAHEAD, ctypes.byref(lookahead)))
+        _check(self._library, self._library.opus_encoder_ctl(self._state, GET_LOOKAHEAD, byref(lookahead)))
         self.lookahead = lookahead.value
 
     def encode(self, frame: NDArray[np.float32]) -> bytes:
-        """Encode one frame of 2.5 to 60 ms: a C-contiguous array ``(samples, channels)``.
+        """Encode one frame of 2.5 to 60 ms: an array ``(samples, channels)``.
 
         Raises:
             BadData: libopus refuses it.
         """
         packet = self._packet
-        size = self._library.opus_encode_float(self._state, _address(frame), len(frame), packet, MAX_PACKET_BYTES)
+        pcm = frame.tobytes()  # copying is quicker than asking numpy for the address
+        size = self._library.opus_encode_float(self._state, pcm, len(frame), packet, MAX_PACKET_BYTES)
         _check(self._library, size)
         return ctypes.string_at(packet, size)
 
@@ -121,7 +122,8 @@ class OpusDecoder:
         """
         data = packet if isinstance(packet, bytes) else bytes(packet)
         pcm = np.empty((packet_samples(data), self._channels), np.float32)
-        samples = self._library.opus_decode_float(self._state, data, len(data), _address(pcm), len(pcm), 0)
+        target = byref(c_char.from_buffer(pcm)) if len(pcm) else None
+        samples = self._library.opus_decode_float(self._state, data, len(data), target, len(pcm), 0)
         _check(self._library, samples)
         return pcm[:samples]
 
@@ -129,10 +131,6 @@ class OpusDecoder:
 def library_version() -> str:
     """Which libopus is used, such as ``libopus 1.6.1``."""
     return str(_library().opus_get_version_string().decode())
-
-
-def _address(samples: NDArray[np.float32]) -> int:
-    return int(samples.__array_interface__["data"][0])
 
 
 def _check(library: Any, result: int) -> None:
