@@ -122,7 +122,7 @@ class OpusDecoder:
         """
         data = packet if isinstance(packet, bytes) else bytes(packet)
         pcm = np.empty((packet_samples(data), self._channels), np.float32)
-        target = byref(c_char.from_buffer(pcm)) if len(pcm) else None
+        target = byref(c_char.from_buffer(pcm)) if len(pcm) else None  # type: ignore[arg-type]  # an array is a buffer
         samples = self._library.opus_decode_float(self._state, data, len(data), target, len(pcm), 0)
         _check(self._library, samples)
         return pcm[:samples]
