@@ -59,7 +59,7 @@ class Labels(BaseModel):
     mode: Mode = Mode.DYNAMIC
     """oneshot answers one request and ends; dynamic runs until it is stopped."""
     attributes: dict[str, str] = {}
-    """Labels of the run, put on its events and metrics and usable in object keys."""
+    """Labels of the run, for its nodes to read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,8 @@ class ObjectStoreWriterConfig(NodeConfig):
     on_error: Literal["abort", "commit"] = Field(
         "abort",
         description="When the input fails or the run is cut short: drop what there is, or commit it marked as "
-        "incomplete: in its metadata (penstock-incomplete: true), or beside it by an object KEY.incomplete if the "
-        "upload was under way already.",
+        "incomplete: in its metadata (penstock-incomplete: true), or by an object KEY.incomplete beside it if the "
+        "upload was under way already or the store keeps no metadata.",
     )
 
     @field_validator("endpoint", "bucket", "key")
