@@ -176,7 +176,7 @@ class UploadWriter:
         if self._state.settled:
             return
         await self._transfer.stop_sending()
-        problem = await shelter(self._drop("aborted on request", OBJECT_ABORTED), grace_s=self._options.grace_s)
+        problem = await shelter(self._drop("aborted on request", OBJECT_ABORTED), grace_s=2 * self._options.grace_s)
         if problem is not None:
             raise self._refusal("abort", problem)
 
@@ -210,7 +210,8 @@ class UploadWriter:
             return
         event = OBJECT_FAILED if isinstance(error, Exception) else OBJECT_ABORTED
         with suppress(anyio.get_cancelled_exc_class()):  # ``error`` goes on, a cancellation with it
-            problem = await shelter(self._drop(describe(error), event), grace_s=self._options.grace_s)
+            # Twice the time that the work allows itself, so that it can still tell what it could not do.
+            problem = await shelter(self._drop(describe(error), event), grace_s=2 * self._options.grace_s)
             if problem is not None:
                 error.add_note(problem)
 

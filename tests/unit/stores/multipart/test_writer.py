@@ -246,6 +246,28 @@ async def test_an_abort_that_hangs_is_given_up_after_its_time(store):
     assert "no answer in 0.01 s" in caught.value.__notes__[0]
 
 
+async def test_a_cancel_whose_abort_hangs_tells_what_may_be_left(store):
+    class Hanging(Layer):
+        async def abort_multipart(self, key, upload_id):
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.02)  # as a transport that waits for its thread
+
+    events = []
+    options = UploadOptions(chunk_size=10, grace_s=0.05)
+    with anyio.CancelScope() as scope:
+        async with open_upload(Hanging(store), "k", options, on_event=lambda *event: events.append(event)) as upload:
+            await upload.write(bytes(25))
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await anyio.sleep_forever()
+    name, fields = events[-1]
+    assert name == OBJECT_ABORTED
+    assert fields["left"] == f"upload {store.open_uploads[0]} of 'k' may be left in the store: no answer in 0.05 s"
+
+
 async def test_an_abort_by_hand_that_fails_raises(store):
     async with open_upload(FaultLayer(store, FaultScript(abort=["403"])), "k", OPTIONS) as upload:
         await upload.write(bytes(10))
