@@ -86,7 +86,7 @@ class ObjectStoreWriterConfig(NodeConfig):
         default=False, description="Send every packet on through the pin `out`, which ends once the object is stored."
     )
     on_cancel: Literal["commit", "abort"] = Field(
-        "commit", description="After a stop that was asked for: commit what there is, or drop it."
+        "commit", description="After a stop that was asked for: commit what there is, if there is a byte, or drop it."
     )
     on_error: Literal["abort", "commit"] = Field(
         "abort",

@@ -118,10 +118,11 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
                     await upload.write_many(_payloads(packets))
                     packets = await received.receive_many()
                 ended = True
-                if ctx.stopping.is_set() and self.config.on_cancel == "abort":
+                if ctx.stopping.is_set() and (self.config.on_cancel == "abort" or not upload.size):
                     await upload.abort()
                     if forward is not None:
-                        ctx.output().fail(RunCancelled(f"'{upload.key}' was dropped, as on_cancel says: abort"))
+                        why = "as on_cancel says: abort" if upload.size else "because nothing had come"
+                        ctx.output().fail(RunCancelled(f"the run was stopped, and '{upload.key}' dropped, {why}"))
                 else:
                     await upload.commit()
             except (UpstreamFailed, anyio.get_cancelled_exc_class()) as error:

@@ -14,17 +14,8 @@ __all__ = ["translate"]
 
 def translate(error: Exception, origin: Origin) -> TransportError:
     """Say in a line what went wrong between us and ``origin``, and whether trying again makes sense."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        way_out = "if its authority is your own, name its PEM file in SSL_CERT_FILE or AWS_CA_BUNDLE"
-        return TransportError(
-            f"the certificate of {origin} is not trusted: {error.verify_message}; {way_out}", retryable=False
-        )
-    if isinstance(error, ssl.SSLEOFError):
-        return TransportError(f"{origin} cut the TLS connection")
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or str(error)).replace("_", " ").lower()
-        hint = "; is it an http:// endpoint?" if "wrong version" in reason else ""
-        return TransportError(f"no TLS with {origin}: {reason}{hint}", retryable=False)
+        return _translate_tls(error, origin)
     if isinstance(error, socket.gaierror):
         temporary = error.errno == socket.EAI_AGAIN
         return TransportError(f"the host of {origin} is not known: {error.strerror}", retryable=temporary)

@@ -386,6 +386,17 @@ async def test_a_stop_follows_on_cancel(on_cancel, kept):
     assert not fields.get("incomplete")
 
 
+async def test_a_stop_before_the_first_byte_leaves_an_earlier_object_alone():
+    running = Running(Writer(passthrough=True))
+    await running.writer.memory.put("k", [b"earlier"])
+    running.ctx.stopping.set()
+    running.source.close()
+    await running.run()
+    assert (running.writer.memory.read("k"), running.writer.memory.open_uploads) == (b"earlier", [])
+    with pytest.raises(UpstreamFailed, match="because nothing had come"):
+        await running.out.receive()
+
+
 async def test_an_object_that_was_dropped_on_request_fails_the_output_that_vouches_for_it():
     running = Running(Writer(on_cancel="abort", passthrough=True))
     running.ctx.stopping.set()
@@ -393,7 +404,7 @@ async def test_an_object_that_was_dropped_on_request_fails_the_output_that_vouch
     running.source.close()
     await running.run()
     assert await running.out.receive_many() == packets(1)
-    with pytest.raises(UpstreamFailed, match="'k' was dropped, as on_cancel says: abort"):
+    with pytest.raises(UpstreamFailed, match="'k' dropped, as on_cancel says: abort"):
         await running.out.receive()
 
 
