@@ -98,6 +98,21 @@ class Disguise(Transform[NoConfig]):
         return packet
 
 
+@node("test::warner", inputs=[IN], outputs=[OutputPin("out", PASSTHROUGH)])
+class Warner(Transform[NoConfig]):
+    """Warn of every packet."""
+
+    count = 0
+
+    def prepare(self, ctx: NodeContext) -> None:
+        self.ctx = ctx
+
+    def process(self, packet: Packet, /) -> Packet:
+        self.ctx.warn(f"number {self.count}")
+        self.count += 1
+        return packet
+
+
 class CollectConfig(NodeConfig):
     """Where to keep what arrives."""
 
@@ -145,7 +160,7 @@ async def collected(count: int, name: str = "default") -> None:
 
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
-    for cls in (Source, Stuck, Fault, Disguise, Collect):
+    for cls in (Source, Stuck, Fault, Disguise, Warner, Collect):
         made.add(cls.kind, cls)
     return made
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from penstock.nodes.base import RequestPort
     from penstock.packets import Packet
 
-__all__ = ["Context", "RunIdentity"]
+__all__ = ["MAX_WARNINGS", "Context", "RunIdentity"]
+
+MAX_WARNINGS = 100
+"""Warnings of a node that its run's report keeps; all of them are logged and published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Context:
 
     def warn(self, message: str) -> None:
         """Tell the person something that does not stop the run. Callable from any thread."""
-        self._record.warnings.append(message)
+        if len(self._record.warnings) < MAX_WARNINGS:  # a stream that lasts for days may warn for days
+            self._record.warnings.append(message)
         logger.warning("%s: %s", self.node_id, message, extra={"fields": {"node": self.node_id}})
         self.report(NODE_WARNING, message=message)
 

@@ -2,6 +2,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from penstock.engine.context import MAX_WARNINGS
 from penstock.engine.events import Event
 from penstock.engine.load import check_text
 from penstock.engine.outcome import Outcome
@@ -242,3 +243,18 @@ async def test_two_runs_at_once_do_not_meet():
         for graph in graphs:
             group.start_soon(Run(graph).execute)
     assert (len(Collect.kept["r10"]), len(Collect.kept["r20"])) == (11, 21)
+
+
+async def test_the_report_keeps_the_first_warnings_of_a_node_and_events_have_all():
+    events: list[Event] = []
+    report = await run_text(
+        """
+nodes:
+  source: {kind: 'test::source', params: {packets: 150}}
+  warner: {kind: 'test::warner', needs: source}
+  end: {kind: 'test::collect', needs: warner}
+""",
+        on_event=events.append,
+    )
+    assert report.warnings == tuple(f"warner: number {n}" for n in range(MAX_WARNINGS))
+    assert sum(event.name == "node.warning" for event in events) == 150
