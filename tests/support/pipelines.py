@@ -1,5 +1,7 @@
 """Small nodes and a registry for tests of the engine."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -113,6 +115,19 @@ class Warner(Transform[NoConfig]):
         return packet
 
 
+@node("test::blocking", inputs=[IN], outputs=[OutputPin("out", PASSTHROUGH)])
+class Blocking(Transform[NoConfig]):
+    """Hold up its thread for a millisecond a packet."""
+
+    offload = True
+    threads: ClassVar[set[int]] = set()
+
+    def process(self, packet: Packet, /) -> Packet:
+        self.threads.add(threading.get_ident())
+        time.sleep(0.001)
+        return packet
+
+
 class CollectConfig(NodeConfig):
     """Where to keep what arrives."""
 
@@ -160,7 +175,7 @@ async def collected(count: int, name: str = "default") -> None:
 
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
-    for cls in (Source, Stuck, Fault, Disguise, Warner, Collect):
+    for cls in (Source, Stuck, Fault, Disguise, Warner, Blocking, Collect):
         made.add(cls.kind, cls)
     return made
 

@@ -1,14 +1,17 @@
+import threading
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from penstock.engine.build import fuse, instantiate
 from penstock.engine.context import MAX_WARNINGS
 from penstock.engine.events import Event
 from penstock.engine.load import check_text
 from penstock.engine.outcome import Outcome
 from penstock.engine.run import Run
 from penstock.testing.request import FakeRequest
-from support.pipelines import Collect, Fault, collected, fresh, registry, run_text
+from support.pipelines import Blocking, Collect, Fault, collected, fresh, registry, run_text
 
 CHAIN = """
 nodes:
@@ -258,3 +261,52 @@ nodes:
     )
     assert report.warnings == tuple(f"warner: number {n}" for n in range(MAX_WARNINGS))
     assert sum(event.name == "node.warning" for event in events) == 150
+
+
+OFFLOADED = """
+nodes:
+  source: {kind: 'test::source', params: {packets: 300}}
+  a: {kind: 'test::blocking', needs: source}
+  b: {kind: 'test::blocking', needs: a}
+  c: {kind: 'core::passthrough', needs: b}
+  end: {kind: 'test::collect', needs: c}
+"""
+
+
+async def test_offloaded_transforms_work_in_threads_while_the_loop_goes_on():
+    beats = 0
+
+    async def heartbeat(run: Run) -> None:
+        nonlocal beats
+        while True:
+            await anyio.sleep(0.005)
+            beats += 1
+
+    Blocking.threads.clear()
+    report = await run_text(OFFLOADED, control=heartbeat)
+    assert report.outcome is Outcome.COMPLETED
+    assert [packet.data for packet in Collect.kept["default"]] == [n.to_bytes(4, "big") for n in range(300)]
+    assert threading.get_ident() not in Blocking.threads
+    assert beats > 20  # of the 120 or so that 600 ms of blocking would swallow
+
+
+def test_transforms_of_equal_offload_share_a_task():
+    graph, _ = check_text(OFFLOADED, registry=registry())
+    assert fuse(graph, instantiate(graph)) == [("source",), ("a", "b"), ("c",), ("end",)]
+
+
+def test_a_fan_out_a_best_effort_edge_and_an_async_node_end_a_stage():
+    graph, _ = check_text(
+        """
+nodes:
+  source: {kind: 'test::source'}
+  a: {kind: 'core::passthrough', needs: source}
+  b: {kind: 'core::passthrough', needs: a}
+  c: {kind: 'core::passthrough', needs: b}
+  d: {kind: 'core::passthrough', needs: {node: c, mode: best_effort}}
+  end: {kind: 'test::collect', needs: d}
+  tap: {kind: 'test::collect', needs: b}
+""",
+        registry=registry(),
+    )
+    assert fuse(graph, instantiate(graph)) == [("source",), ("a", "b"), ("c",), ("d",), ("end",), ("tap",)]
