@@ -83,9 +83,26 @@ def test_the_report_has_outcome_and_counters(copy, tmp_path):
     assert report["nodes"]["through"]["stats"]["sent"] == 1
 
 
+def test_a_report_that_cannot_be_written_stops_the_run_before_it_begins(copy, tmp_path):
+    ended = penstock("run", copy, "-i", "-", "-o", tmp_path / "out", "--report", tmp_path / "no" / "r", stdin=b"abc")
+    assert ended.returncode == 1
+    assert ended.stderr.decode().startswith(f"error: '{tmp_path}/no/r': there is no directory")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a Linux device")
+def test_a_report_that_is_lost_is_a_failure_though_the_run_has_done_its_work(copy, tmp_path):
+    ended = penstock("run", copy, "-i", "-", "-o", tmp_path / "out", "--report", "/dev/full", stdin=b"abc")
+    assert ended.returncode == 1
+    assert (tmp_path / "out").read_bytes() == b"abc"
+    assert ended.stderr.decode().splitlines()[-1] == "error: write '/dev/full': No space left on device after 0 bytes"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("-i", "", "-o", "-"), "the file for the input field 'media' has no name: -i ''"),
+        (("-i", "-", "-o", ""), "the file for the answer has no name: -o ''"),
         ((), "the pipeline reads the input 'media': give it with -i FILE"),
         (("-i", "other=x", "-o", "-"), "the pipeline reads the input 'media'"),
         (("-i", "-", "-i", "also=-", "-o", "-"), "standard input can feed one field only"),

@@ -174,6 +174,10 @@ def inspect(
 
 def main() -> None:
     """Entry point of the ``penstock`` command."""
+    from penstock.cli.streams import open_closed_streams, results_arrive
+
+    open_closed_streams()
     # Without this numpy's BLAS, which nothing here uses, starts a thread for every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    app()
+    with results_arrive():
+        app()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
 
     from penstock.findings import Finding
 
-__all__ = ["Exit", "emit", "fail", "finding_as_dict", "human_bytes", "say", "set_up_logging", "show_findings"]
+__all__ = [
+    "Exit",
+    "emit",
+    "fail",
+    "finding_as_dict",
+    "human_bytes",
+    "say",
+    "set_up_logging",
+    "show_findings",
+    "silence",
+]
 
 
 class Exit(IntEnum):
@@ -35,20 +46,35 @@ def emit(record: Mapping[str, Any], stream: TextIO | None = None) -> None:
 
 
 def say(message: str) -> None:
-    """Tell the person something, on standard error."""
+    """Tell the person something, on standard error; if nobody can be told there, the work goes on all the same."""
     _write(message, sys.stderr)
 
 
 def _write(line: str, stream: TextIO) -> None:
-    stream.write(line + "\n")
-    stream.flush()
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except OSError:
+        if stream is not sys.stderr:
+            raise
+        silence(stream)
 
 
-def fail(error: BaseException | str, code: Exit = Exit.FAILED) -> NoReturn:
+def silence(stream: TextIO) -> None:
+    """Let a stream that has failed take all it is given, what is in its buffer included, so that it fails no more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def fail(error: BaseException | str, code: Exit = Exit.FAILED, *, as_json: bool = False) -> NoReturn:
     """Say what went wrong and end the process."""
-    say(f"error: {error if isinstance(error, str) else describe(error)}")
-    for note in getattr(error, "__notes__", ()):
-        say(f"  note: {note}")
+    message = error if isinstance(error, str) else describe(error)
+    notes = list(getattr(error, "__notes__", ()))
+    if as_json:
+        emit({"error": message, **({"notes": notes} if notes else {})}, sys.stderr)
+    else:
+        say("\n  note: ".join([f"error: {message}", *notes]))
     raise SystemExit(int(code))
 
 

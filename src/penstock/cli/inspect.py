@@ -72,9 +72,9 @@ def inspect_command(arguments: InspectArguments) -> None:
         if arguments.against is not None:
             _verify(found, arguments.against)
     except ConfigurationError as error:
-        fail(error, Exit.USAGE)
+        fail(error, Exit.USAGE, as_json=arguments.as_json)
     except PenstockError as error:
-        fail(error)
+        fail(error, as_json=arguments.as_json)
 
 
 async def _inspect(arguments: InspectArguments) -> Inspection:

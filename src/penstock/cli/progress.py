@@ -5,8 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self, TextIO
 
-from penstock.cli.console import emit, human_bytes, say
-from penstock.telemetry import NODE_STATE, NODE_STATS, NODE_WARNING, OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, RUN_STOPPING
+from penstock.cli.console import emit, human_bytes, say, silence
+from penstock.telemetry import (
+    NODE_STATE,
+    NODE_STATS,
+    NODE_WARNING,
+    OBJECT_ABORTED,
+    OBJECT_COMMITTED,
+    OBJECT_FAILED,
+    RUN_STOPPING,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,13 +27,22 @@ __all__ = ["HumanProgress", "JsonProgress"]
 
 
 class JsonProgress:
-    """Every event as a JSON line."""
+    """Every event as a JSON line.
+
+    Attributes:
+        failure: why events could not be written any more; the run goes on without them.
+    """
 
     def __init__(self, stream: TextIO) -> None:
+        self.failure: OSError | None = None
         self._stream = stream
 
     def __call__(self, event: Event) -> None:
-        emit(event.as_dict(), self._stream)
+        try:
+            emit(event.as_dict(), self._stream)
+        except OSError as error:
+            self.failure = error
+            silence(self._stream)
 
     def __enter__(self) -> Self:
         return self

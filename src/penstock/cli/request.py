@@ -19,7 +19,7 @@ from anyio import to_thread
 from penstock.errors import ConfigurationError
 from penstock.nodes.files.atomic import AtomicFile
 from penstock.nodes.files.paths import open_errors, transfer_errors
-from penstock.nodes.files.special import write_all
+from penstock.nodes.files.special import read_some, write_all
 from penstock.nodes.http.request import DEFAULT_FIELD
 from penstock.packets import Binary
 
@@ -40,7 +40,7 @@ def parse_inputs(arguments: Sequence[str]) -> dict[str, str]:
     A prefix up to ``=`` is a field name if it looks like one and no file of the whole name exists.
 
     Raises:
-        ConfigurationError: a field is given twice, or standard input is.
+        ConfigurationError: a field is given twice, or standard input is, or a file has no name.
     """
     inputs: dict[str, str] = {}
     for argument in arguments:
@@ -51,6 +51,8 @@ def parse_inputs(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigurationError(f"the input field '{field}' is given twice: -i {inputs[field]} and -i {path}")
         if path == STDIO and STDIO in inputs.values():
             raise ConfigurationError("standard input can feed one field only")
+        if not path:
+            raise ConfigurationError(f"the file for the input field '{field}' has no name: -i {argument!r}")
         inputs[field] = path
     return inputs
 
@@ -78,7 +80,7 @@ class CommandLineRequest:
         if path == STDIO:
             return ByteReceiver(sys.stdin.buffer, "standard input")
         with open_errors(Path(path)):
-            return ByteReceiver(await to_thread.run_sync(lambda: Path(path).open("rb")), path)
+            return ByteReceiver(await to_thread.run_sync(_open, path), path)
 
     async def open_output(self, content_type: str) -> Answer:  # noqa: ARG002 - a file has no media type
         """Open the file of the answer.
@@ -89,13 +91,13 @@ class CommandLineRequest:
         self._answer = await Answer.open(self._output)
         return self._answer
 
-    async def finish(self, *, keep: bool) -> int:
-        """Make a complete answer appear if it is to be kept, drop any other; return its bytes.
+    async def finish(self, *, keep: bool) -> int | None:
+        """Make a complete answer appear if it is to be kept; return its bytes, or None if it was dropped.
 
         Raises:
             StoreError: the answer could not be written; nothing is left of it.
         """
-        return 0 if self._answer is None else await self._answer.finish(keep=keep)
+        return None if self._answer is None else await self._answer.finish(keep=keep)
 
 
 class Answer:
@@ -127,12 +129,12 @@ class Answer:
             StoreError: they cannot be written.
         """
         pieces = [packet.data for packet in packets if isinstance(packet, Binary)]
-        self.size += sum(map(len, pieces))
         if self._file is not None:
             await self._file.write(pieces)
         elif self._to_stdout:
             with transfer_errors("write", Path("standard output"), self.size):
-                await write_all(sys.stdout.fileno(), b"".join(pieces))
+                await write_all(sys.stdout.fileno(), b"".join(pieces), abandon=True)
+        self.size += sum(map(len, pieces))
 
     def close(self) -> None:
         """Say that the answer is complete."""
@@ -142,19 +144,20 @@ class Answer:
         """Say that the answer is broken."""
         self._complete = False
 
-    async def finish(self, *, keep: bool) -> int:
-        """Make a complete answer appear, drop any other; return its bytes.
+    async def finish(self, *, keep: bool) -> int | None:
+        """Make a complete answer appear; return its bytes, or None if it was dropped.
 
         Raises:
             StoreError: it cannot be written; nothing is left of it.
         """
+        keep = keep and self._complete
         if self._file is not None:
             try:
-                if keep and self._complete:
+                if keep:
                     await self._file.commit()
             finally:
                 await self._file.discard()
-        return self.size
+        return self.size if keep else None
 
 
 class ByteReceiver:
@@ -185,7 +188,7 @@ class ByteReceiver:
                 await anyio.wait_readable(descriptor)
                 data = os.read(descriptor, BLOCK_BYTES)
             else:
-                data = await to_thread.run_sync(os.read, descriptor, BLOCK_BYTES)
+                data = await read_some(descriptor, BLOCK_BYTES)
         if data:
             return [Binary(data)]
         self.stop()
@@ -196,6 +199,11 @@ class ByteReceiver:
         if not self._stopped and self._file is not sys.stdin.buffer:
             self._file.close()
         self._stopped = True
+
+
+def _open(path: str) -> BinaryIO:
+    """Open a file for reading; of a FIFO this does not wait for the writer, its first byte is waited for instead."""
+    return open(path, "rb", 0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY))
 
 
 def _can_be_waited_for(descriptor: int) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -20,6 +20,7 @@ from penstock.engine.outcome import Outcome, RunReport
 from penstock.engine.run import Run, RunOptions
 from penstock.engine.signals import drain_on_signals
 from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid
+from penstock.nodes.files.atomic import AtomicFile
 from penstock.nodes.http.request import DEFAULT_FIELD
 
 if TYPE_CHECKING:
@@ -51,30 +52,30 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
     set_up_logging(verbosity, as_json=arguments.as_json)
     if arguments.tts_fallback:
         os.environ["PENSTOCK_TTS_FALLBACK"] = arguments.tts_fallback
-    graph = load_or_exit(arguments.file, arguments.overrides)
+    graph = load_or_exit(arguments.file, arguments.overrides, as_json=arguments.as_json)
     try:
         inputs = parse_inputs(arguments.inputs)
         _check_request(graph, inputs, arguments.output)
     except ConfigurationError as error:
-        fail(error, Exit.USAGE)
+        fail(error, Exit.USAGE, as_json=arguments.as_json)
     request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
     try:
-        code = anyio.run(_execute, graph, request, arguments)
+        code = anyio.run(_execute_and_report, graph, request, arguments)
     except KeyboardInterrupt:
         code = 130
     except PenstockError as error:
-        fail(error)
+        fail(error, as_json=arguments.as_json)
     _exit(code)
 
 
-def load_or_exit(file: Path, overrides: tuple[str, ...]) -> Graph:
+def load_or_exit(file: Path, overrides: tuple[str, ...], *, as_json: bool = False) -> Graph:
     """Load a pipeline; print what is wrong with it, and end the process if it cannot run."""
     try:
         graph, warnings = load_pipeline(file, overrides=overrides)
     except PipelineInvalid as error:
-        show_findings(error.findings, as_json=False, stream=sys.stderr)
+        show_findings(error.findings, as_json=as_json, stream=sys.stderr)
         raise SystemExit(int(Exit.INVALID)) from None
-    show_findings(warnings, as_json=False, stream=sys.stderr)
+    show_findings(warnings, as_json=as_json, stream=sys.stderr)
     return graph
 
 
@@ -90,6 +91,8 @@ def _check_request(graph: Graph, inputs: Mapping[str, str], output: str | None) 
             known = f"it reads {', '.join(map(repr, fields))}" if fields else "it reads none"
             raise ConfigurationError(f"the pipeline has no input '{field}': {known}")
     kinds = {node.kind for node in graph.nodes.values()}
+    if output == "":
+        raise ConfigurationError("the file for the answer has no name: -o ''")
     if output is not None and HTTP_OUTPUT not in kinds:
         raise ConfigurationError(f"the pipeline has no {HTTP_OUTPUT}, so there is no answer for -o {output}")
     if output is None and HTTP_OUTPUT in kinds and not kinds & STORING_KINDS:
@@ -110,7 +113,21 @@ def _input_fields(graph: Graph) -> dict[str, bool]:
     return fields
 
 
-async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: RunArguments) -> int:
+async def _execute_and_report(graph: Graph, request: CommandLineRequest | None, arguments: RunArguments) -> int:
+    """Run, and write the report; that it cannot be written is said before the run, as far as it is known then.
+
+    Raises:
+        PenstockError: the report or the answer cannot be written.
+    """
+    if arguments.report is None:
+        return (await _execute(graph, request, arguments))[0]
+    async with AtomicFile(arguments.report) as file:
+        code, report = await _execute(graph, request, arguments)
+        await file.write([f"{json.dumps(report.as_dict(), indent=2, default=str)}\n".encode()])
+    return code
+
+
+async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: RunArguments) -> tuple[int, RunReport]:
     run = Run(graph, request=request, options=RunOptions(drain_timeout_s=arguments.drain_timeout_s))
     stream = sys.stderr if arguments.output == STDIO else sys.stdout
     progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
@@ -118,22 +135,26 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     with progress:
         async with drain_on_signals(run) as watch:
             report = await run.execute()
-            answered = await request.finish(keep=report.ok) if request is not None else 0
-    if arguments.report is not None:
-        text = json.dumps(report.as_dict(), indent=2, default=str) + "\n"
-        await anyio.Path(arguments.report).write_text(text, encoding="utf-8")
+            answered = await request.finish(keep=report.ok) if request is not None else None
     if not arguments.as_json:
         _summarise(report, answered, arguments.output)
-    if report.outcome is Outcome.FAILED or watch.first is None:
-        return Exit.DONE if report.ok else Exit.FAILED
-    return 128 + watch.first
+    code = Exit.DONE if report.ok else Exit.FAILED
+    if report.outcome is not Outcome.FAILED and watch.first is not None:
+        return 128 + watch.first, report
+    if isinstance(progress, JsonProgress) and progress.failure is not None:
+        say(f"error: standard output: {progress.failure.strerror}; events are missing there, the run {report.outcome}")
+        code = Exit.FAILED
+    return code, report
 
 
-def _summarise(report: RunReport, answered: int, output: str | None) -> None:
+def _summarise(report: RunReport, answered: int | None, output: str | None) -> None:
     if report.error is not None:
         say(f"error: {report.error}")
         for note in getattr(report.error.__cause__, "__notes__", ()):
             say(f"  note: {note}")
+    elif answered is None:
+        if output not in (None, STDIO):
+            say(f"{output} was not written: the answer is not complete")
     elif output is None and answered:
         say(f"the answer, {human_bytes(answered)}, was not kept; -o FILE keeps it")
     elif output not in (None, STDIO):
@@ -141,8 +162,8 @@ def _summarise(report: RunReport, answered: int, output: str | None) -> None:
     say(f"{report.outcome.value} in {report.seconds:.2f} s")
 
 
-def _exit(code: int) -> None:
-    """End the process at once: a thread that is stuck in a read of standard input must not hold it up."""
+def _exit(code: int) -> NoReturn:
+    """End the process at once: neither a thread that is stuck in a system call nor a late signal may change its end."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code) if code >= 128 else sys.exit(code)
+    os._exit(code)

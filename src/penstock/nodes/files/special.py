@@ -65,12 +65,15 @@ def _no_reader(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.ENXIO
 
 
-async def write_all(fd: int, data: Buffer) -> None:
-    """Write all of ``data`` in a worker thread; a descriptor that is not ready is waited for in the event loop."""
+async def write_all(fd: int, data: Buffer, *, abandon: bool = False) -> None:
+    """Write all of ``data`` in a worker thread; a descriptor that is not ready is waited for in the event loop.
+
+    With ``abandon``, for a descriptor that may block and is never closed, a cancellation leaves the thread to itself.
+    """
     rest = memoryview(data)
     while rest:
         try:
-            rest = rest[await to_thread.run_sync(os.write, fd, rest) :]
+            rest = rest[await to_thread.run_sync(os.write, fd, rest, abandon_on_cancel=abandon) :]
         except BlockingIOError:
             await anyio.wait_writable(fd)
 
