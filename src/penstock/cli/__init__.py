@@ -34,6 +34,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Set a parameter; VALUE is YAML. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+JsonDocument = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
 
 
@@ -99,7 +100,7 @@ def run(
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pipeline files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pipeline files.", show_default=False)],
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -140,7 +141,7 @@ def nodes_list(as_json: JsonOption = False) -> None:
 @nodes_app.command("describe")
 def nodes_describe(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="Such as core::object_store_writer.")],
-    as_json: JsonOption = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Show what a kind of node does, its pins and its parameters."""
     from penstock.cli.nodes import describe_command
@@ -161,7 +162,7 @@ def inspect(
         Path | None,
         typer.Option("--against", metavar="REPORT", help="Verify size and digest against the report of a run."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Show the codec, duration, size and digest of a media file or object, and verify that it decodes.
 
