@@ -22,7 +22,7 @@ __all__ = ["ObjectStoreWriterConfig"]
 MIB: Final = 1 << 20
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 VALUE: Final = re.compile(r"[ -~]*")
-CREDENTIALS: Final = ("access_key_id", "access_key_id_env", "secret_access_key", "secret_key_env")
+CREDENTIALS: Final = (("access_key_id", "access_key_id_env"), ("secret_access_key", "secret_key_env"))
 
 
 class ObjectStoreWriterConfig(NodeConfig):
@@ -52,15 +52,15 @@ class ObjectStoreWriterConfig(NodeConfig):
     )
     access_key_id: SecretStr | None = Field(None, description="Access key id; better named by access_key_id_env.")
     access_key_id_env: str | None = Field(
-        None, description="Environment variable that holds the access key id; if given, the only source."
+        None, min_length=1, description="Environment variable that holds the access key id; if given, the only source."
     )
     secret_access_key: SecretStr | None = Field(None, description="Secret key; better named by secret_key_env.")
     secret_key_env: str | None = Field(
-        None, description="Environment variable that holds the secret key; if given, the only source."
+        None, min_length=1, description="Environment variable that holds the secret key; if given, the only source."
     )
     session_token: SecretStr | None = Field(None, description="Token of temporary credentials.")
     session_token_env: str | None = Field(
-        None, description="Environment variable that holds the token; if given, the only source."
+        None, min_length=1, description="Environment variable that holds the token; if given, the only source."
     )
     ambient_credentials: bool = Field(
         default=False, description="Use this machine's credentials where none are given: AWS profile, SSO, role."
@@ -156,8 +156,13 @@ class ObjectStoreWriterConfig(NodeConfig):
 
     @model_validator(mode="after")
     def _has_credentials(self) -> ObjectStoreWriterConfig:
-        given = any(getattr(self, name) is not None for name in CREDENTIALS)
-        if self.location().kind == "s3" and not given and not self.ambient_credentials:
+        if self.location().kind != "s3":
+            return self
+        key, secret = (any(getattr(self, name) is not None for name in pair) for pair in CREDENTIALS)
+        if key != secret:
+            missing = "secret_key_env (or secret_access_key)" if key else "access_key_id_env (or access_key_id)"
+            raise ValueError(f"the credentials are incomplete: set {missing} too")
+        if not key and not self.ambient_credentials:
             raise ValueError(
                 "no credentials: set access_key_id_env and secret_key_env to the names of environment variables that "
                 "hold them, or ambient_credentials: true to use those of this machine"

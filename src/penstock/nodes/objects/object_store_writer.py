@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from penstock.errors import BadData, ChannelClosed, RunCancelled, StoreError, StoreUnavailable, UpstreamFailed, describe
+from penstock.errors import (
+    BadData,
+    ChannelClosed,
+    ConfigurationError,
+    RunCancelled,
+    StoreError,
+    StoreUnavailable,
+    UpstreamFailed,
+    describe,
+)
 from penstock.nodes.base import Node, node
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.key_template import KeyTemplate
@@ -56,12 +65,12 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
         return cls.inputs, (OutputPin("out", PASSTHROUGH),) if config.passthrough else ()
 
-    async def prepare(self, ctx: NodeContext) -> None:  # noqa: ARG002 - the node's contract
+    async def prepare(self, ctx: NodeContext) -> None:
         """Open the store and see that the bucket is there and lets us in.
 
         Raises:
             CredentialsError: credentials are missing or incomplete.
-            ConfigurationError: the store does not take parts of ``chunk_size``.
+            ConfigurationError: the store does not take parts of ``chunk_size``, or the key.
             NotFound: no such bucket.
             PermissionDenied: the credentials are wrong or do not reach it.
             StoreUnavailable: nothing answers.
@@ -73,6 +82,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         self._started = datetime.now(UTC)
         await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first packet comes
         self._store = self.open_store()
+        self._check_key(ctx)
         plan_parts(self.config.chunk_size, self._store.capability, self.config.memory_limit)
         try:
             with anyio.fail_after(CHECK_TIMEOUT_S):
@@ -173,6 +183,21 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
             start=self._started,
             now=datetime.now(UTC),
         )
+
+    def _check_key(self, ctx: NodeContext) -> None:
+        """See now, and not when the stream has ended, that a path can stand for the key.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        if self.config.location().kind == "local":
+            from penstock.stores.local.keys import InvalidKey, validate_key
+
+            key = self._key(ctx)
+            try:
+                validate_key(key)
+            except InvalidKey as error:
+                raise ConfigurationError(f"the key '{key}' {error}") from error
 
 
 class _Forward:

@@ -120,6 +120,12 @@ def test_an_s3_store_without_credentials_is_an_error_and_other_stores_need_none(
     ObjectStoreWriterConfig.model_validate({"url": "file:out/k"})
 
 
+def test_half_of_the_credentials_is_an_error_that_names_the_other_half():
+    assert "incomplete: set secret_key_env" in errors(**S3, access_key_id="id")[""]
+    assert "incomplete: set access_key_id_env" in errors(**S3, secret_key_env="B", ambient_credentials=True)[""]
+    assert list(errors(**S3, access_key_id_env="", secret_key_env="B")) == ["access_key_id_env"]
+
+
 def test_secrets_do_not_show():
     config = ObjectStoreWriterConfig.model_validate(
         {**S3, "access_key_id": "my-id", "secret_access_key": "my-secret", "session_token": "my-token"}
@@ -159,6 +165,15 @@ async def test_a_bucket_that_cannot_be_used_fails_before_any_packet_flows(fault,
     with pytest.raises(error):
         await run_node(writer, packets(1))
     assert set(writer.script.calls) == {"check"}
+
+
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", ".penstock/a", "x" * 256])
+async def test_a_key_that_no_file_can_have_is_refused_at_the_start(key, tmp_path):
+    place = {"endpoint": tmp_path.as_uri(), "bucket": "b", "key": key}
+    writer = ObjectStoreWriter(ObjectStoreWriterConfig.model_validate(place))
+    with pytest.raises(ConfigurationError, match=f"the key '{key}' (has|reaches)"):
+        await writer.prepare(FakeContext())
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_store_that_does_not_answer_is_given_up(monkeypatch):
