@@ -358,6 +358,7 @@ async def test_a_server_that_never_answers_is_given_up_after_the_progress_timeou
         done.set()
 
 
+@pytest.mark.slow
 async def test_a_slow_server_that_moves_is_waited_for_longer_than_the_timeout():
     tick = threading.Event()  # never set: a wait on it is the server's slowness, not a synchronisation
 
@@ -366,15 +367,15 @@ async def test_a_slow_server_that_moves_is_waited_for_longer_than_the_timeout():
         total = 0
         while total < 4 << 20:
             total += len(peer.file.read1(1 << 18))
-            tick.wait(0.03)
+            tick.wait(0.08)
         for byte in OK:
             peer.send(bytes([byte]))
-            tick.wait(0.02)
+            tick.wait(0.05)
 
-    with talking(script, progress_timeout_s=0.5) as (_, transport):
+    with talking(script, progress_timeout_s=2.0) as (_, transport):  # a busy machine may stop the server for long
         started = time.monotonic()
         assert (await transport.request("PUT", "/", {}, [bytes(4 << 20)])).status == 200
-        assert time.monotonic() - started > 0.5
+        assert time.monotonic() - started > 2.0
 
 
 async def test_a_refused_connection_names_the_endpoint():
