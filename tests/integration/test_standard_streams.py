@@ -142,6 +142,16 @@ def test_a_signal_ends_a_run_that_waits_for_the_writer_of_a_fifo(copy, tmp_path)
         assert running.wait(timeout=30) == 143
 
 
+def test_what_an_encoding_lacks_is_escaped(tmp_path):
+    file = tmp_path / "file.yml"
+    file.write_text("nodes:\n  \N{CHECK MARK}: {kind: 'core::unknown'}\n", encoding="utf-8")
+    command = [*PENSTOCK, "check", str(file)]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, env=env, capture_output=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (3, b"1 error\n")
+    assert b"nodes.\\u2713.kind: unknown kind" in ended.stdout
+
+
 def test_whoever_reads_json_finds_json_on_standard_error_too(copy, tmp_path):
     broken = tmp_path / "broken.yml"
     broken.write_text(COPY.replace("core::passthrough", "core::passthru"))

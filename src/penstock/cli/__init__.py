@@ -175,9 +175,9 @@ def inspect(
 
 def main() -> None:
     """Entry point of the ``penstock`` command."""
-    from penstock.cli.streams import open_closed_streams, results_arrive
+    from penstock.cli.streams import prepare_streams, results_arrive
 
-    open_closed_streams()
+    prepare_streams()
     # Without this numpy's BLAS, which nothing here uses, starts a thread for every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with results_arrive():

@@ -1,4 +1,4 @@
-"""The standard streams, made fit for use: each descriptor below 3 is taken, and a result that is lost is a failure.
+"""The standard streams, made fit for use: none is missing, all text can be shown, and a result that is lost is told.
 
 A process may be started with some of them closed. The next file or socket would then get that descriptor, and what is
 meant for the person would be written into it. Reference: POSIX.1-2024, ``exec`` ("file descriptors 0, 1, and 2").
@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from penstock.cli.console import Exit, say, silence
@@ -17,12 +18,13 @@ from penstock.cli.console import Exit, say, silence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["open_closed_streams", "results_arrive"]
+__all__ = ["prepare_streams", "results_arrive"]
 
 
-def open_closed_streams() -> None:
+def prepare_streams() -> None:
     """Open those of the standard streams that are closed: to read or write there fails, but talk is dropped.
 
+    Characters that the encoding of standard output lacks are escaped there, as Python does on standard error.
     Call it before anything else opens a file.
     """
     for descriptor, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
@@ -33,6 +35,8 @@ def open_closed_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, "r", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
