@@ -124,8 +124,16 @@ async def test_a_message_says_what_where_why_and_the_way_out_in_a_line():
     store, _ = scripted(refusal(404, "NoSuchBucket", "The bucket\n does not exist"))
     with pytest.raises(NotFound) as caught:
         await store.check()
-    text = "check: 404 NoSuchBucket: The bucket does not exist (bucket 'takes'); create it, or correct `bucket`"
-    assert str(caught.value) == text
+    what = "check: 404 NoSuchBucket: The bucket does not exist (bucket http://localhost:9000/takes)"
+    assert str(caught.value) == f"{what}; create it, or correct `bucket`"
+
+
+async def test_a_web_server_that_is_no_store_is_told_from_a_bucket_that_is_missing():
+    store, _ = scripted(ok(b"<html>Not Found</html>", status=404))
+    with pytest.raises(NotFound) as caught:
+        await store.check()
+    way_out = "an S3 store would have said more: correct `endpoint`"
+    assert str(caught.value) == f"check: 404 (bucket http://localhost:9000/takes); {way_out}"
 
 
 async def test_the_region_of_a_bucket_that_is_elsewhere_is_passed_on():

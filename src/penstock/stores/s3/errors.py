@@ -99,7 +99,7 @@ class S3Operation(Operation):
     """A request, and what its failures become.
 
     Attributes:
-        bucket: named in messages of operations that concern no key.
+        bucket: where it is, for messages of operations that concern no key.
     """
 
     bucket: str = ""
@@ -115,8 +115,10 @@ class S3Operation(Operation):
             verdict = Verdict(UploadGone)  # unlike with PUT: the upload cannot be completed any more
         said = f"{status} {code}".rstrip() + (f": {message}" if message else "")
         if self.key is None and self.bucket:
-            said += f" (bucket '{self.bucket}')"
+            said += f" (bucket {self.bucket})"
         advice = f"the bucket is in region {region}: set `region` to it" if region else verdict.advice
+        if not advice and not code and not verdict.retryable and self.key is None:
+            advice = "an S3 store would have said more: correct `endpoint`"
         return self.error(
             verdict.error,
             f"{said}; {advice}" if advice else said,

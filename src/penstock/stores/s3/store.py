@@ -73,7 +73,7 @@ class S3Store:
 
     async def check(self) -> None:
         """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3."""
-        operation = S3Operation("check", bucket=self._client.bucket.name)
+        operation = S3Operation("check", bucket=self._url)
         await self._client.document(operation, "GET", "ListBucketResult", query=[("list-type", "2"), ("max-keys", "1")])
 
     async def aclose(self) -> None:
@@ -117,7 +117,7 @@ class S3Store:
                 raise
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
-        operation = S3Operation("list", bucket=self._client.bucket.name)
+        operation = S3Operation("list", bucket=self._url)
         first = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", self._page)]
         query: Query = first
         while True:
@@ -190,7 +190,7 @@ class S3Store:
             await self._client.call(operation, "DELETE", query=[("uploadId", upload_id)])
 
     async def list_uploads(self, prefix: str = "") -> AsyncIterator[UploadInfo]:
-        operation = S3Operation("list_uploads", bucket=self._client.bucket.name)
+        operation = S3Operation("list_uploads", bucket=self._url)
         # No encoding-type here: SeaweedFS says that it encodes the keys of uploads, and does not.
         first = [("uploads", ""), ("prefix", prefix), ("max-uploads", self._page)]
         query: Query = first
