@@ -127,7 +127,7 @@ async def test_payloads_may_be_signed_too(seaweedfs, bucket):
 @pytest.mark.parametrize(
     ("changed", "kind", "message"),
     [
-        ({"bucket": "there-is-none"}, NotFound, "NoSuchBucket.*'there-is-none'.*create it, or correct `bucket`"),
+        ({"bucket": "there-is-none"}, NotFound, r"NoSuchBucket.*/there-is-none\).*create it, or correct `bucket`"),
         ({"access_key_id": "AKIDOFNOBODY0000"}, PermissionDenied, "InvalidAccessKeyId"),
         ({"secret_access_key": "wrong"}, PermissionDenied, "SignatureDoesNotMatch.*correct the secret"),
         ({"endpoint": "http://127.0.0.1:1"}, StoreUnavailable, r"cannot connect to http://127\.0\.0\.1:1"),
