@@ -155,9 +155,7 @@ class ClientSpec(_Section):
 
 
 def parse_client(value: Any, document: Document, report: Report) -> ClientSpec | None:
-    """Return the section, or None where there is none or it has errors, which ``report`` then holds."""
-    if value is None:
-        return None
+    """Return the section, or None where it has errors, which ``report`` then holds."""
     if not isinstance(value, dict):
         report.error(("client",), f"must be a mapping, not {report.show(('client',), value)}")
         return None

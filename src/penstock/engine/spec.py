@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from penstock.engine.client import ClientSpec, parse_client
-from penstock.engine.client_lints import lint_client
 from penstock.engine.document import Document, Path, read_document
 from penstock.engine.needs import EdgeMode, Need, parse_needs
 from penstock.engine.overrides import apply_overrides
@@ -23,6 +21,9 @@ from penstock.engine.report import Report, in_order, nearest
 from penstock.engine.substitute import Environment
 from penstock.engine.validation import validate
 from penstock.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from penstock.engine.client import ClientSpec
 
 __all__ = ["Labels", "Mode", "NodeSpec", "PipelineSpec", "parse"]
 
@@ -148,7 +149,7 @@ def parse(
     report = Report(document, document.unread)
     top = {key: value for key, value in document.root.items() if not key.startswith("x-")}
     nodes = _nodes(top.pop("nodes", None), top.pop("steps", None), document, report)
-    client = parse_client(top.pop("client", None), document, report)
+    client = _parse_client(top.pop("client", None), document, report)
     beside = ("nodes", "steps", "client")
     labels = validate(Labels, top, (), document, report, lenient=True, noun="key", siblings=beside)
     labels = labels or _salvage(top)
@@ -157,8 +158,20 @@ def parse(
     valid = not _error_paths(findings)
     spec = PipelineSpec(labels, {node.id: node for node in nodes}, client, document, frozenset(unread), valid)
     lints = Report(document, unread)
-    lint_client(spec, lints)
+    if client is not None:
+        from penstock.engine.client_lints import lint_client
+
+        lint_client(spec, lints)
     return spec, in_order([*findings, *lints.findings])
+
+
+def _parse_client(value: Any, document: Document, report: Report) -> ClientSpec | None:
+    """Read the section ``client``; its models take a while to make, so a file without one goes without them."""
+    if value is None:
+        return None
+    from penstock.engine.client import parse_client
+
+    return parse_client(value, document, report)
 
 
 def _salvage(top: Mapping[str, Any]) -> Labels:
