@@ -139,7 +139,7 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     if not arguments.as_json:
         _summarise(report, answered, arguments.output)
     code = Exit.DONE if report.ok else Exit.FAILED
-    if report.outcome is not Outcome.FAILED and watch.first is not None:
+    if report.outcome in (Outcome.STOPPED, Outcome.CANCELLED) and watch.first is not None:
         return 128 + watch.first, report
     if isinstance(progress, JsonProgress) and progress.failure is not None:
         say(f"error: standard output: {progress.failure.strerror}; events are missing there, the run {report.outcome}")

@@ -97,13 +97,17 @@ class Run:
         self._failing = anyio.Event()
         self._scope = CancelScope()
         self._ending = _Ending()
+        self._over = False
         self.events.subscribe(self._collect)
 
     # -- control --------------------------------------------------------------------------------------
 
     def stop(self, reason: str = "requested") -> None:
-        """Ask the run to end early: sources end, what is under way drains within the deadline. Idempotent."""
-        if self._stopping.is_set():
+        """Ask the run to end early: sources end, what is under way drains within the deadline.
+
+        Idempotent; once the run is over it does nothing.
+        """
+        if self._stopping.is_set() or self._over:
             return
         self._ending.stop_reason = reason
         self._stopping.set()
@@ -129,6 +133,7 @@ class Run:
             else:
                 with self._scope:
                     await self._run_units(units)
+            self._over = True
             report = self._report(monotonic() - started)
             self.events.publish(Event(RUN_FINISHED, None, report.as_dict()))
         return report

@@ -188,6 +188,16 @@ nodes:
     assert report.nodes["source"]["reason"] == "shutdown"
 
 
+async def test_a_stop_that_comes_when_all_is_done_changes_nothing():
+    fresh()
+    run = Run(check_text(chain(), registry=registry())[0])
+    events = []
+    run.events.subscribe(lambda event: events.append(event.name))
+    report = await run.execute()
+    run.stop("SIGTERM")
+    assert (report.outcome, events[-1]) == (Outcome.COMPLETED, "run.finished")
+
+
 async def test_past_the_drain_deadline_everything_is_cut_short():
     async def stop(run: Run) -> None:
         await anyio.sleep(0.02)
