@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -174,6 +176,7 @@ def test_a_server_is_shared_and_ends_with_its_last_user(tmp_path):
         first.make_bucket()
     while (tmp_path / "server.json").exists():
         time.sleep(0.01)  # its keeper is another process
+    assert list(Path("/tmp").glob(f"seaweedfs-*-{urlsplit(first.endpoint).port}.sock")) == []
     with running_seaweedfs(tmp_path) as third:
         assert third.pid != first.pid
         third.make_bucket()

@@ -3,15 +3,18 @@
     python keeper.py LEASE RECORD PROGRAM [ARGUMENT …]
 
 Test processes hold a shared lock on the file LEASE. The keeper waits for the exclusive one, which it gets when the last
-of them has ended, by whatever way: done, interrupted or killed. Then it kills the program and removes RECORD, the file
-by which others would find it. It leads a session of its own, so that Ctrl-C at a terminal does not reach it first.
+of them has ended, by whatever way: done, interrupted or killed. Then it kills the program and removes what that leaves
+in /tmp, and RECORD, the file by which others would find it. It leads a session of its own, so that Ctrl-C at a terminal
+does not reach it first.
 """
 
 from __future__ import annotations
 
 import fcntl
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,7 +25,18 @@ def keep(lease: Path, record: Path, command: list[str]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         finally:
             program.kill()
+            program.wait()
+            remove_sockets(command)
             record.unlink(missing_ok=True)
+
+
+def remove_sockets(command: list[str]) -> None:
+    """Remove SeaweedFS's sockets, which it puts into /tmp wherever else its files are, named after its ports."""
+    ports = {match[1] for argument in command if (match := re.fullmatch(r"-[\w.]+=(\d+)", argument))}
+    for path in Path("/tmp").glob("seaweedfs-*.sock"):  # noqa: S108
+        if path.stem.rpartition("-")[2] in ports:
+            with suppress(OSError):
+                path.unlink()
 
 
 if __name__ == "__main__":
