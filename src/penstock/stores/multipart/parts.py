@@ -128,7 +128,7 @@ def _owned(data: bytes | bytearray | memoryview) -> bytes | memoryview:
         return data
     if isinstance(data, memoryview) and type(data.obj) is bytes and data.c_contiguous:
         return data.cast("B")
-    return bytes(data)
+    return memoryview(data).tobytes()  # bytes() would take a number for a length
 
 
 def _flat(data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
@@ -143,23 +143,32 @@ class BlockBuffer:
     is called with every block once, in order: the digest of the stream costs one call a block, not one a packet.
 
     Attributes:
-        size: bytes of this part so far.
         room: bytes until it is full; 0 before ``start``.
     """
 
-    __slots__ = ("_blocks", "_on_block", "_small", "_small_bytes", "room", "size")
+    __slots__ = ("_blocks", "_on_block", "_part_bytes", "_small", "_small_bytes", "room")
 
     def __init__(self, on_block: Callable[[bytes | memoryview], None]) -> None:
         self._on_block = on_block
         self._blocks: list[bytes | memoryview] = []
         self._small: list[bytes | memoryview] = []
         self._small_bytes = 0
-        self.size = 0
+        self._part_bytes = 0
         self.room = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of this part so far."""
+        return self._part_bytes - self.room
 
     def start(self, part_bytes: int) -> None:
         """Begin a part of ``part_bytes`` bytes; the one before has been taken."""
-        self.room = part_bytes
+        self._part_bytes = self.room = part_bytes
+
+    def close(self) -> None:
+        """Take no more: what is there stays, without room."""
+        self._part_bytes = self.size
+        self.room = 0
 
     def add(self, piece: bytes | memoryview) -> bytes | memoryview | None:
         """Take the beginning of ``piece`` as far as there is room; return the rest, or None."""
@@ -170,7 +179,6 @@ class BlockBuffer:
             piece, rest = view[: self.room], view[self.room :]
             size = self.room
         self.room -= size
-        self.size += size
         if size >= SMALL_BYTES:
             self._seal()
             self._close_block(piece)
@@ -181,11 +189,23 @@ class BlockBuffer:
                 self._seal()
         return rest
 
+    def add_small(self, piece: bytes) -> bool:
+        """Take ``piece`` if that takes no thought: it is small, and leaves room. Returns whether it was taken."""
+        size = len(piece)
+        if size >= SMALL_BYTES or size >= self.room:
+            return False
+        self.room -= size
+        self._small.append(piece)
+        self._small_bytes += size
+        if self._small_bytes >= BLOCK_BYTES:
+            self._seal()
+        return True
+
     def take(self) -> list[bytes | memoryview]:
         """Return the blocks of the part and become empty, without room."""
         self._seal()
         blocks, self._blocks = self._blocks, []
-        self.size = self.room = 0
+        self._part_bytes = self.room = 0
         return blocks
 
     def _seal(self) -> None:

@@ -1,9 +1,4 @@
-"""Write a stream of unknown length into one object; nothing but the whole stream ever appears under its key.
-
-``open_upload`` yields an ``UploadWriter``. A clean exit commits; every other way out, cancellation included, aborts,
-and what nobody leaves (a garbage-collected writer, a loop that stops) is never committed. A stream that fits one part
-is one put. A part that fails for good ends the body of the ``async with`` at once, by cancelling it: a stream that has
-stalled learns of it too.
+"""The open end of an upload: bytes go in, parts come out. A stream that fits one part is one put.
 
 Memory: bytes held are those of the part being filled, counted in full from its first byte, and of the parts that are
 not stored yet, together never more than ``memory_limit``. Retries send the same buffers again.
@@ -14,7 +9,7 @@ Sizes are decided in ``parts``, transitions in ``state``; ``transfer`` talks to 
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,59 +17,23 @@ import anyio
 from penstock.errors import StoreError, describe
 from penstock.stores.multipart.digest import StreamDigest
 from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
-from penstock.stores.multipart.records import UploadOptions, UploadResult
+from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.transfer import Transfer
 from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, PART_COMPLETE, logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskGroup
 
     from penstock.stores.base import MultipartStore, PutResult
     from penstock.stores.multipart.failures import Failures
+    from penstock.stores.multipart.records import UploadOptions
     from penstock.stores.multipart.state import Part
 
-__all__ = ["UploadWriter", "open_upload"]
-
-
-@asynccontextmanager
-async def open_upload(
-    store: MultipartStore,
-    key: str,
-    options: UploadOptions | None = None,
-    *,
-    on_event: Callable[[str, dict[str, Any]], None] | None = None,
-) -> AsyncIterator[UploadWriter]:
-    """Yield a writer of the object ``key``. A clean exit commits it, any other aborts it.
-
-    Args:
-        store: where to; not wrapped in a retry layer, as the writer retries and counts by itself.
-        key: the object's key.
-        options: part sizes, limits, properties, retries.
-        on_event: told of stored parts and of the outcome, with the names of ``telemetry``.
-
-    Raises:
-        ConfigurationError: the sizes do not fit each other or the store.
-        StoreError: the upload failed and was aborted; of several errors the first, the others as its notes.
-    """
-    writer = UploadWriter(store, key, options or UploadOptions(), on_event)
-    try:
-        async with anyio.create_task_group() as group:
-            writer.attach(group)
-            try:
-                yield writer
-                if not writer.settled:
-                    await writer.commit()
-            except BaseException as error:
-                writer.failures.note(error)
-                raise
-    except BaseException as error:  # noqa: BLE001 - raised again, out of its group
-        first = writer.failures.blame(error)
-        await writer.abandon(first)
-        raise first from first.__cause__
+__all__ = ["UploadWriter"]
 
 
 class UploadWriter:
@@ -83,7 +42,6 @@ class UploadWriter:
     Attributes:
         key: the object's key.
         url: store and key, for people.
-        size: bytes accepted so far.
         result: the committed object, once it is.
     """
 
@@ -96,7 +54,6 @@ class UploadWriter:
     ) -> None:
         self.key = key
         self.url = f"{store.url}/{key}"
-        self.size = 0
         self.result: UploadResult | None = None
         self._options = options
         self._max_put_bytes = store.capability.max_put_bytes
@@ -114,8 +71,10 @@ class UploadWriter:
     # -- for the caller -------------------------------------------------------------------------------
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Accept bytes; the same as ``write_many`` of one buffer."""
-        await self.write_many((data,))
+        """Accept bytes; the same as ``write_many`` of one buffer, and quick for small ones."""
+        quick = type(data) is bytes and self._transfer.failures.first is None and self._buffer.add_small(data)
+        if not quick:
+            await self.write_many((data,))
 
     async def write_many(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Accept buffers in order; mutable ones may be reused at once, ``bytes`` are kept by reference.
@@ -134,7 +93,9 @@ class UploadWriter:
             for piece in gather(buffers):
                 await self._accept(piece)
         except BaseException:
-            self._cut_short = self._cut_short or self.size != size_before
+            if self.size != size_before:
+                self._cut_short = True
+                self._buffer.close()
             raise
         finally:
             self._busy = False
@@ -159,6 +120,7 @@ class UploadWriter:
             raise anyio.BusyResourceError("writing to")
         if self._buffer.size or self._state.next_number == 1:
             self._cut_part()
+        self._buffer.close()
         whole = self._state.upload_id is None and self._state.next_number == 2 and self.size <= self._max_put_bytes
         if whole:
             made = await self._transfer.put(incomplete=incomplete)
@@ -175,10 +137,16 @@ class UploadWriter:
         """
         if self._state.settled:
             return
+        self._buffer.close()
         await self._transfer.stop_sending()
         problem = await shelter(self._drop("aborted on request", OBJECT_ABORTED), grace_s=2 * self._options.grace_s)
         if problem is not None:
             raise self._refusal("abort", problem)
+
+    @property
+    def size(self) -> int:
+        """Bytes accepted so far."""
+        return self._state.planned_bytes + self._buffer.size
 
     @property
     def settled(self) -> bool:
@@ -208,6 +176,7 @@ class UploadWriter:
         """Undo what ``error`` leaves half done; what cannot be undone becomes a note of it."""
         if self._state.settled:
             return
+        self._buffer.close()
         event = OBJECT_FAILED if isinstance(error, Exception) else OBJECT_ABORTED
         with suppress(anyio.get_cancelled_exc_class()):  # ``error`` goes on, a cancellation with it
             # Twice the time that the work allows itself, so that it can still tell what it could not do.
@@ -222,9 +191,7 @@ class UploadWriter:
         while rest is not None:
             if not self._buffer.room:
                 await self._begin_part()
-            before = self._buffer.size
             rest = self._buffer.add(rest)
-            self.size += self._buffer.size - before
             if not self._buffer.room and self._group is not None:
                 await self._transfer.send(self._cut_part(), self._group)
 

@@ -186,3 +186,38 @@ def test_a_taken_part_leaves_an_empty_buffer_without_room():
     assert buffer.take() == [b"0123"]
     assert (buffer.size, buffer.room, buffer.take()) == (0, 0, [])
     assert "room for 0" in repr(buffer)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(9, True), (10, False), (11, False)])
+def test_a_small_piece_is_taken_at_once_if_it_leaves_room(size, taken):
+    buffer = BlockBuffer(lambda block: None)
+    buffer.start(10)
+    assert buffer.add_small(bytes(size)) is taken
+    assert (buffer.size, buffer.room) == ((9, 1) if taken else (0, 10))
+
+
+@pytest.mark.parametrize(("size", "taken"), [((16 << 10) - 1, True), (16 << 10, False)])
+def test_a_large_piece_is_not_taken_as_a_small_one(size, taken):
+    buffer = BlockBuffer(lambda block: None)
+    buffer.start(1 << 20)
+    assert buffer.add_small(bytes(size)) is taken
+
+
+def test_small_pieces_become_blocks_in_order():
+    blocks: list = []
+    buffer = BlockBuffer(blocks.append)
+    buffer.start(1 << 20)
+    pieces = [bytes([n]) * 1000 for n in range(200)]
+    assert all(buffer.add_small(piece) for piece in pieces)
+    assert b"".join(buffer.take()) == b"".join(pieces)
+    assert [len(block) for block in blocks] == [66_000, 66_000, 66_000, 2_000]
+
+
+def test_a_closed_buffer_keeps_what_it_has_and_takes_no_more():
+    buffer = BlockBuffer(lambda block: None)
+    buffer.start(10)
+    buffer.add_small(b"abc")
+    buffer.close()
+    assert not buffer.add_small(b"d")
+    assert (buffer.size, buffer.room) == (3, 0)
+    assert buffer.take() == [b"abc"]

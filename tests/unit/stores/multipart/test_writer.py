@@ -538,3 +538,54 @@ async def test_a_cancelled_body_can_still_commit_what_was_accepted(store):
                 raise
     assert store.read("k") == bytes(range(45))
     assert store.open_uploads == []
+
+
+# -- small writes -------------------------------------------------------------------------------------
+
+
+async def test_small_writes_end_with_the_upload_as_large_ones_do(store):
+    async with open_upload(store, "k", OPTIONS) as upload:
+        await upload.write(b"abc")
+        await upload.commit()
+        with pytest.raises(StoreError, match="the upload is committed"):
+            await upload.write(b"d")
+    assert store.read("k") == b"abc"
+    async with open_upload(store, "k", OPTIONS) as upload:
+        await upload.write(b"abc")
+        await upload.abort()
+        with pytest.raises(StoreError, match="the upload is aborted"):
+            await upload.write(b"d")
+    assert store.read("k") == b"abc"
+
+
+@pytest.mark.parametrize("wrong", [7, "text", [1, 2], None])
+async def test_what_is_no_buffer_is_refused(store, wrong):
+    with pytest.raises(TypeError):
+        async with open_upload(store, "k", OPTIONS) as upload:
+            await upload.write(wrong)
+    assert (store.read("k"), store.open_uploads) == (None, [])
+
+
+async def test_a_small_write_after_one_that_was_cut_half_way_is_refused(store):
+    with pytest.raises(StoreError, match="cut short by a cancelled write"):
+        async with open_upload(store, "k", UploadOptions(chunk_size=500, memory_limit=1000)) as upload:
+            with pytest.raises(TypeError):
+                await upload.write_many([b"a"] * 256 + [7])  # the first 256 are taken together
+            await upload.write(b"d")
+    assert (store.read("k"), store.open_uploads) == (None, [])
+
+
+async def test_a_small_write_tells_of_a_part_that_failed(store):
+    raised = []
+    with pytest.raises(StoreError, match="part 1"):
+        async with open_upload(FaultLayer(store, FaultScript(put_part=["403"])), "k", OPTIONS) as upload:
+            await upload.write(bytes(12))
+            with anyio.CancelScope(shield=True):  # outlasts the failure, which cancels the body
+                await anyio.wait_all_tasks_blocked()
+            try:
+                await upload.write(b"d")
+            except StoreError as error:
+                raised.append(error)
+                raise
+    assert len(raised) == 1
+    assert store.open_uploads == []
