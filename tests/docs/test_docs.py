@@ -106,6 +106,8 @@ def test_the_example_of_a_kind_is_sound(snippet):
 async def test_a_python_snippet_runs(snippet):
     names: dict = {"__name__": "snippet"}
     exec(compile(snippet.text, snippet.page, "exec"), names)
+    if "record" in names:
+        await names["record"]()
     if "Shout" in names:
         result = await run_node(names["Shout"](names["Shout"].Config()), [Text("over here")])
         assert [packet.text for packet in result.packets] == ["OVER HERE"]
@@ -169,7 +171,7 @@ def test_the_lenient_kinds_are_those_that_are_listed():
 def test_the_writers_parameters_that_are_named_exist():
     text = without_fences(ROOT / "docs" / "object-store-writer.md")
     words = {word for word in CODE.findall(text) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)}
-    known = {*ObjectStoreWriterConfig.model_fields, "open_upload"}
+    known = {*ObjectStoreWriterConfig.model_fields, "open_upload", "session_id"}
     assert words - known == set()
     assert {"on_error", "on_cancel", "memory_limit", "chunk_size", "parts_in_flight"} <= words
 

@@ -42,7 +42,8 @@ class ObjectStoreWriterConfig(NodeConfig):
     bucket: str | None = Field(None, description="The bucket, or the directory in the endpoint's.", examples=["takes"])
     key: str | None = Field(
         None,
-        description="The object's key; may hold {run_id}, {uuid}, {host}, {start:%Y-%m-%d} and {now:%H%M%S} (UTC). "
+        description="The object's key; may hold {run_id}, {session_id}, {uuid}, {host}, {seq:05d}, {ext}, "
+        "{attributes.NAME}, {start:%Y-%m-%d} and {now:%H%M%S} (UTC). "
         "Write {{ and }} for braces. An object of this key is replaced when the new one is complete.",
         examples=["takes/{start:%Y/%m/%d}/{run_id}.ogg"],
     )

@@ -9,28 +9,22 @@ Reference: Amazon S3 User Guide, "Uploading and copying objects using multipart 
 
 from __future__ import annotations
 
-import socket
 import time
-import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import anyio.to_thread
 
 from penstock.errors import (
     BadData,
     ChannelClosed,
-    ConfigurationError,
     RunCancelled,
     StoreError,
-    StoreUnavailable,
     UpstreamFailed,
     describe,
 )
 from penstock.nodes.base import Node, node
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
-from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
 from penstock.telemetry import PART_COMPLETE
@@ -39,13 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from penstock.nodes.base import NodeContext
+    from penstock.nodes.objects.key_series import KeySeries
     from penstock.packets import Buffer, Packet
     from penstock.stores.base import MultipartStore
-    from penstock.stores.multipart import UploadOptions, UploadWriter
+    from penstock.stores.multipart import UploadWriter
 
 __all__ = ["ObjectStoreWriter"]
 
-CHECK_TIMEOUT_S: Final = 10.0
 RESCUE_TIMEOUT_S: Final = 10.0
 PROGRESS_INTERVAL_S: Final = 2.0
 
@@ -59,7 +53,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     """Stream Binary packets into an object of S3, a compatible store, a directory or memory."""
 
     _store: MultipartStore | None = None
-    _started: datetime
+    _keys: KeySeries
 
     @classmethod
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
@@ -75,33 +69,13 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
             PermissionDenied: the credentials are wrong or do not reach it.
             StoreUnavailable: nothing answers.
         """
-        from penstock.stores.layers.retry import RetryLayer, RetryPolicy
-        from penstock.stores.multipart.digest import StreamDigest
-        from penstock.stores.multipart.parts import plan_parts
-
-        self._started = datetime.now(UTC)
-        await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first packet comes
+        self._keys = name_objects(self.config, ctx.run.run_id, ctx.run.attributes)
         self._store = self.open_store()
-        self._check_key(ctx)
-        plan_parts(self.config.chunk_size, self._store.capability, self.config.memory_limit)
-        try:
-            with anyio.fail_after(CHECK_TIMEOUT_S):
-                await RetryLayer(self._store, RetryPolicy(deadline_s=2.0)).check()
-        except TimeoutError as error:
-            message = f"{self._store.url} does not answer within {CHECK_TIMEOUT_S:g} s"
-            raise StoreUnavailable(message, operation="check") from error
+        await check_store(self._store, self.config)
 
     def open_store(self) -> MultipartStore:
         """Open the store that the parameters name; nothing is sent yet."""
-        from penstock.stores.resolve import open_location
-
-        return open_location(
-            self.config.location(),
-            region=self.config.region,
-            credentials=self.config.credentials(),
-            addressing=self.config.addressing,
-            connections=self.config.parts_in_flight + 1,
-        )
+        return open_store(self.config)
 
     async def run(self, ctx: NodeContext) -> None:
         """Write until the input ends, then commit.
@@ -117,9 +91,11 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
             raise RuntimeError("run was called before prepare")
         received = ctx.input()
         packets = await received.receive_many()
-        options = self._options(packets)
+        content_type = self.config.content_type or _content_type(packets)
+        options = upload_options(self.config, content_type)
+        key = self._keys.next(content_type)
         forward = _Forward(ctx) if self.config.passthrough else None
-        async with open_upload(self._store, self._key(ctx), options, on_event=_reporter(ctx)) as upload:
+        async with open_upload(self._store, key, options, on_event=_reporter(ctx)) as upload:
             ended = False
             try:
                 while packets:
@@ -162,43 +138,6 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         except anyio.get_cancelled_exc_class():
             pass  # the caller raises it again, or the failure of the input that came before it
 
-    def _options(self, first: Sequence[Packet]) -> UploadOptions:
-        from penstock.stores.base import ObjectProperties
-        from penstock.stores.multipart import UploadOptions
-
-        config = self.config
-        content_type = config.content_type or next((getattr(packet, "content_type", None) for packet in first), None)
-        return UploadOptions(
-            chunk_size=config.chunk_size,
-            parts_in_flight=config.parts_in_flight,
-            memory_limit=config.memory_limit,
-            properties=ObjectProperties(content_type, config.metadata),
-        )
-
-    def _key(self, ctx: NodeContext) -> str:
-        return KeyTemplate.parse(self.config.location().key).render(
-            run_id=ctx.run.run_id,
-            uuid=uuid.uuid4().hex,
-            host=socket.gethostname(),
-            start=self._started,
-            now=datetime.now(UTC),
-        )
-
-    def _check_key(self, ctx: NodeContext) -> None:
-        """See now, and not when the stream has ended, that a path can stand for the key.
-
-        Raises:
-            ConfigurationError: it cannot.
-        """
-        if self.config.location().kind == "local":
-            from penstock.stores.local.keys import InvalidKey, validate_key
-
-            key = self._key(ctx)
-            try:
-                validate_key(key)
-            except InvalidKey as error:
-                raise ConfigurationError(f"the key '{key}' {error}") from error
-
 
 class _Forward:
     """Sends packets on until nobody takes them any more; the object is written on all the same."""
@@ -214,6 +153,10 @@ class _Forward:
             except ChannelClosed:
                 self._open = False
                 self._ctx.warn("nobody reads `out` any more; the object is still being written")
+
+
+def _content_type(packets: Sequence[Packet]) -> str | None:
+    return next((getattr(packet, "content_type", None) for packet in packets), None)
 
 
 def _payloads(packets: Sequence[Packet]) -> list[Buffer]:

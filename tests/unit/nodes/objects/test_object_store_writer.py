@@ -95,15 +95,15 @@ def test_a_url_stands_for_endpoint_bucket_and_key():
     assert (location.kind, location.bucket, location.key) == ("memory", "takes", "2026/{run_id}.ogg")
     assert "together with url" in errors(url="memory://takes/k", key="k")["key"]
     assert "names no key" in errors(url="memory://takes")["url"]
-    assert "unknown field {seq}" in errors(url="memory://takes/{seq}")["url"]
+    assert "unknown field {seqq}" in errors(url="memory://takes/{seqq}")["url"]
 
 
 def test_every_error_is_said_at_its_field():
     found = errors(
-        endpoint="gopher://x", bucket="", key="{seq}", chunk_size=1, parts_in_flight=0, on_error="keep", colour="red"
+        endpoint="gopher://x", bucket="", key="{seqq}", chunk_size=1, parts_in_flight=0, on_error="keep", colour="red"
     )
     assert set(found) == {"endpoint", "bucket", "key", "chunk_size", "parts_in_flight", "on_error", "colour"}
-    assert "unknown field {seq}" in found["key"]
+    assert "unknown field {seqq}" in found["key"]
 
 
 def test_metadata_names_are_checked():
@@ -177,7 +177,7 @@ async def test_a_key_that_no_file_can_have_is_refused_at_the_start(key, tmp_path
 
 
 async def test_a_store_that_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr("penstock.nodes.objects.object_store_writer.CHECK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("penstock.nodes.objects.opening.CHECK_TIMEOUT_S", 0.01)
     with pytest.raises(StoreUnavailable, match=r"memory://memory does not answer within 0\.01 s"):
         await run_node(Writer(FaultScript(check=["hang"])), packets(1))
 
