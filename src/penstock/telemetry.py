@@ -23,6 +23,7 @@ __all__ = [
     "NODE_WARNING",
     "OBJECT_ABORTED",
     "OBJECT_COMMITTED",
+    "OBJECT_CONTINUED",
     "OBJECT_FAILED",
     "PART_COMPLETE",
     "RUN_FINISHED",
@@ -42,6 +43,7 @@ NODE_STATS: Final = "node.stats"
 NODE_WARNING: Final = "node.warning"
 PART_COMPLETE: Final = "object.part"
 OBJECT_COMMITTED: Final = "object.committed"
+OBJECT_CONTINUED: Final = "object.continued"
 OBJECT_ABORTED: Final = "object.aborted"
 OBJECT_FAILED: Final = "object.failed"
 

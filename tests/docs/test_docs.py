@@ -171,7 +171,7 @@ def test_the_lenient_kinds_are_those_that_are_listed():
 def test_the_writers_parameters_that_are_named_exist():
     text = without_fences(ROOT / "docs" / "object-store-writer.md")
     words = {word for word in CODE.findall(text) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)}
-    known = {*ObjectStoreWriterConfig.model_fields, "open_upload", "session_id"}
+    known = {*ObjectStoreWriterConfig.model_fields, "open_object", "open_upload", "session_id"}
     assert words - known == set()
     assert {"on_error", "on_cancel", "memory_limit", "chunk_size", "parts_in_flight"} <= words
 

@@ -12,6 +12,7 @@ from penstock.telemetry import (
     NODE_WARNING,
     OBJECT_ABORTED,
     OBJECT_COMMITTED,
+    OBJECT_CONTINUED,
     OBJECT_FAILED,
     RUN_STOPPING,
 )
@@ -69,6 +70,8 @@ class HumanProgress:
             say(f"{event.node}: recovering: {fields.get('reason', '')}")
         elif event.name == OBJECT_COMMITTED:
             say(f"committed {fields['url']}, {human_bytes(fields['size'])}, {fields['digest']}")
+        elif event.name == OBJECT_CONTINUED:
+            say(f"{event.node}: '{fields['continues']}' can grow no more; it goes on in '{fields['key']}'")
         elif event.name in (OBJECT_ABORTED, OBJECT_FAILED):
             say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
         elif event.name == RUN_STOPPING:

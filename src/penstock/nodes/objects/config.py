@@ -11,6 +11,7 @@ from pydantic_core import PydanticKnownError
 from penstock.errors import ConfigurationError
 from penstock.nodes.base import NodeConfig
 from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.nodes.objects.rotation import RotateConfig
 from penstock.nodes.types import ByteSize
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class ObjectStoreWriterConfig(NodeConfig):
     passthrough: bool = Field(
         default=False, description="Send every packet on through the pin `out`, which ends once the object is stored."
     )
+    rotate: RotateConfig | None = Field(
+        None,
+        description="Write one object after the other; the key must hold {seq}, {uuid} or a {now} that shows seconds.",
+        examples=[{"bytes": "100MiB", "seconds": 3600}],
+    )
     on_cancel: Literal["commit", "abort"] = Field(
         "commit", description="After a stop that was asked for: commit what there is, if there is a byte, or drop it."
     )
@@ -154,6 +160,15 @@ class ObjectStoreWriterConfig(NodeConfig):
             if not VALUE.fullmatch(text):
                 raise ValueError(f"has characters under '{name}' that are not printable ASCII")
         return value
+
+    @model_validator(mode="after")
+    def _names_every_object(self) -> ObjectStoreWriterConfig:
+        if self.rotate is not None and not KeyTemplate.parse(self.location().key).tells_objects_apart:
+            raise ValueError(
+                "rotate writes one object after the other, but all would have the same key: put {seq:05d}, {uuid} or "
+                "{now:%Y%m%dT%H%M%S} into it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_credentials(self) -> ObjectStoreWriterConfig:

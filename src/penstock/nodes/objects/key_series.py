@@ -47,6 +47,7 @@ class KeySeries:
 
     Attributes:
         example: a key of this series, made for the checks.
+        latest: the key that ``next`` gave last.
 
     Raises:
         ValueError: no key can be made: a field is unknown or malformed, or the result is no key.
@@ -69,6 +70,8 @@ class KeySeries:
         self._made = 0
         self._previous = ""
         self._alike = 1
+        self._pieces = 1
+        self.latest = ""
         self.example = self._render(None)
 
     def next(self, content_type: str | None) -> str:
@@ -81,7 +84,14 @@ class KeySeries:
         key = self._render(content_type)
         self._alike = self._alike + 1 if key == self._previous else 1
         self._previous = key
-        return key if self._alike == 1 else before_extension(key, f"-{self._alike}")
+        self._pieces = 1
+        self.latest = key if self._alike == 1 else before_extension(key, f"-{self._alike}")
+        return self.latest
+
+    def continuation(self) -> str:
+        """The key of the object that continues the latest, which can grow no more: ``take.part2.ogg``, and so on."""
+        self._pieces += 1
+        return before_extension(self.latest, f".part{self._pieces}")
 
     def _render(self, content_type: str | None) -> str:
         values = KeyValues(

@@ -1,6 +1,7 @@
-"""Write a stream of Binary packets into one object, part by part.
+"""Write a stream of Binary packets into an object, part by part, or into one object after the other.
 
-The object appears, whole, when the input has ended cleanly; until then nothing is visible under its key. If the input
+The object appears, whole, when the input has ended cleanly; until then nothing is visible under its key. ``rotate``
+ends it earlier and begins another; so does the largest size that the store or ``memory_limit`` allows. If the input
 fails or the run is cut short, what was sent is dropped, or kept and marked, as ``on_error`` says. With ``passthrough``
 every packet is sent on at once, but the output ends only after the commit and fails with it: who reads to the clean end
 knows that the object is stored.
@@ -25,9 +26,10 @@ from penstock.errors import (
 from penstock.nodes.base import Node, node
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
+from penstock.nodes.objects.rotation import Intake, Rotation
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
-from penstock.telemetry import PART_COMPLETE
+from penstock.telemetry import OBJECT_CONTINUED, PART_COMPLETE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from penstock.nodes.objects.key_series import KeySeries
     from penstock.packets import Buffer, Packet
     from penstock.stores.base import MultipartStore
-    from penstock.stores.multipart import UploadWriter
+    from penstock.stores.multipart import UploadOptions, UploadWriter
 
 __all__ = ["ObjectStoreWriter"]
 
@@ -54,6 +56,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
 
     _store: MultipartStore | None = None
     _keys: KeySeries
+    _capacity_bytes: int
 
     @classmethod
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
@@ -71,40 +74,50 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         """
         self._keys = name_objects(self.config, ctx.run.run_id, ctx.run.attributes)
         self._store = self.open_store()
-        await check_store(self._store, self.config)
+        self._capacity_bytes = await check_store(self._store, self.config)
 
     def open_store(self) -> MultipartStore:
         """Open the store that the parameters name; nothing is sent yet."""
         return open_store(self.config)
 
     async def run(self, ctx: NodeContext) -> None:
-        """Write until the input ends, then commit.
+        """Write until the input ends, then commit; one object after the other where they rotate.
 
         Raises:
-            StoreError: the object could not be stored; nothing is left of it.
+            StoreError: an object could not be stored; nothing is left of it. Earlier ones stay.
             UpstreamFailed: the input failed; what was received is dropped or committed, marked, as ``on_error`` says.
             BadData: a packet is not Binary.
         """
-        from penstock.stores.multipart import open_upload
-
         if self._store is None:
             raise RuntimeError("run was called before prepare")
-        received = ctx.input()
-        packets = await received.receive_many()
-        content_type = self.config.content_type or _content_type(packets)
-        options = upload_options(self.config, content_type)
-        key = self._keys.next(content_type)
         forward = _Forward(ctx) if self.config.passthrough else None
+        intake = Intake(ctx.input(), Rotation(self.config.rotate, self._capacity_bytes), ctx.warn)
+        packets = await intake.begin()
+        while True:  # an input without a packet makes one object too, an empty one
+            content_type = self.config.content_type or _content_type(packets)
+            key = self._next_key(ctx, content_type, continues=intake.continues)
+            await self._write_object(ctx, key, upload_options(self.config, content_type), intake, forward)
+            if not intake.ended:
+                packets = await intake.begin()
+            if intake.ended:
+                return
+
+    async def _write_object(
+        self, ctx: NodeContext, key: str, options: UploadOptions, intake: Intake, forward: _Forward | None
+    ) -> None:
+        from penstock.stores.multipart import open_upload
+
+        assert self._store is not None  # noqa: S101 - run has seen to it
         async with open_upload(self._store, key, options, on_event=_reporter(ctx)) as upload:
-            ended = False
+            received = False
             try:
-                while packets:
+                while packets := await intake.receive():
                     if forward is not None:
                         await forward(packets)
                     await upload.write_many(_payloads(packets))
-                    packets = await received.receive_many()
-                ended = True
-                if ctx.stopping.is_set() and (self.config.on_cancel == "abort" or not upload.size):
+                received = True
+                stopped = intake.ended and ctx.stopping.is_set()
+                if stopped and (self.config.on_cancel == "abort" or not upload.size):
                     await upload.abort()
                     if forward is not None:
                         why = "as on_cancel says: abort" if upload.size else "because nothing had come"
@@ -112,15 +125,22 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
                 else:
                     await upload.commit()
             except (UpstreamFailed, anyio.get_cancelled_exc_class()) as error:
-                await self._rescue(upload, error, ended=ended)
+                await self._rescue(upload, error, received=received)
                 raise
+
+    def _next_key(self, ctx: NodeContext, content_type: str | None, *, continues: bool) -> str:
+        if not continues:
+            return self._keys.next(content_type)
+        key = self._keys.continuation()
+        ctx.report(OBJECT_CONTINUED, key=key, continues=self._keys.latest, limit=self._capacity_bytes)
+        return key
 
     async def close(self) -> None:
         """Close the connections to the store."""
         if self._store is not None:
             await self._store.aclose()
 
-    async def _rescue(self, upload: UploadWriter, error: BaseException, *, ended: bool) -> None:
+    async def _rescue(self, upload: UploadWriter, error: BaseException, *, received: bool) -> None:
         """Commit what was received, within seconds, if ``on_error`` says so and the store has not failed."""
         from penstock.stores.multipart.shelter import shelter
 
@@ -129,7 +149,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
 
         async def commit() -> None:
             with anyio.fail_after(RESCUE_TIMEOUT_S):
-                await upload.commit(incomplete=not ended)
+                await upload.commit(incomplete=not received)
 
         try:
             await shelter(commit(), grace_s=RESCUE_TIMEOUT_S)

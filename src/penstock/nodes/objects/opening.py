@@ -61,8 +61,11 @@ def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
     )
 
 
-async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) -> None:
+async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) -> int:
     """See that the bucket is there and lets us in, and takes parts of our size; waits for 10 s at most.
+
+    Returns:
+        Bytes of the largest object that the store and the memory limit allow.
 
     Raises:
         ConfigurationError: the store does not take parts of ``chunk_size``.
@@ -75,13 +78,14 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
     from penstock.stores.multipart.parts import plan_parts
 
     await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first bytes come
-    plan_parts(config.chunk_size, store.capability, config.memory_limit)
+    plan = plan_parts(config.chunk_size, store.capability, config.memory_limit)
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
             await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
     except TimeoutError as error:
         message = f"{store.url} does not answer within {CHECK_TIMEOUT_S:g} s"
         raise StoreUnavailable(message, operation="check") from error
+    return plan.capacity_bytes
 
 
 def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = None) -> UploadOptions:
