@@ -248,3 +248,29 @@ def test_nodes_schema_and_graph_print_on_standard_output(copy):
 def test_shell_completion_knows_the_commands(shell):
     shown = penstock("--show-completion", shell, env={"_PENSTOCK_COMPLETE": f"source_{shell}"})
     assert b"penstock" in shown.stdout
+
+
+def test_inspect_of_what_is_no_media_shows_its_size_and_digests_and_fails_unless_plain_is_asked_for(tmp_path, copy):
+    report = tmp_path / "report.json"
+    pipeline = tmp_path / "keep.yml"
+    writer = "{kind: 'core::object_store_writer', params: {url: 'file:kept.txt', passthrough: true}, needs: source}"
+    pipeline.write_text(COPY.replace("{kind: 'core::passthrough', needs: source}", writer))
+    ran = penstock("run", pipeline, "-i", "-", "--report", report, stdin=b"some text", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    ended = penstock("inspect", "kept.txt", "--against", report, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert b"size       9 bytes" in ended.stdout
+    assert b"kept.txt: the data is not a media file" in ended.stderr
+    ended = penstock("inspect", "kept.txt", "--plain", "--against", report, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert b"verified: kept.txt is what the run sent, to the last byte\n" in ended.stderr
+    (tmp_path / "kept.txt").write_bytes(b"some test")
+    ended = penstock("inspect", "kept.txt", "--plain", "--against", report, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert b"is not what the run sent" in ended.stderr
+
+
+def test_an_unknown_fallback_voice_is_wrong_usage(copy):
+    ended = penstock("run", copy, "-i", "-", "-o", "-", "--tts-fallback", "siri")
+    assert ended.returncode == 2
+    assert b"--tts-fallback siri: there is espeak" in ended.stderr

@@ -197,16 +197,24 @@ def test_input_that_is_not_whole_leaves_no_object(bucket, recording, tmp_path, d
     assert (bucket.keys(), bucket.open_uploads()) == ([], [])
 
 
-def test_a_damaged_page_in_the_middle_is_a_warning_and_the_length_stays(bucket, recording, tmp_path):
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_damaged_page_in_the_middle_is_an_error_or_a_warning_as_the_person_likes(bucket, recording, tmp_path, skip):
     data = bytearray(recording.read_bytes())
     middle = data.index(b"OggS", len(data) // 2) + 500
     data[middle] ^= 0xFF
     answer = tmp_path / "answer.mp4"
-    command = arguments(bucket, "transcode_to_s3.yml", "s3_writer", "-i", "-", "-o", answer)
+    more = ["--set", "ogg_demuxer.damage=skip"] if skip else []
+    command = arguments(bucket, "transcode_to_s3.yml", "s3_writer", "-i", "-", "-o", answer, *more)
     ended = run(command, environment(bucket.server), bytes(data))
-    assert ended.returncode == 0, ended.stderr.decode()
-    assert "warning: ogg_demuxer" in ended.stderr.decode()
-    assert probe(answer).duration_s == pytest.approx(30.0, abs=OPUS_FRAME_S)
+    if skip:
+        assert ended.returncode == 0, ended.stderr.decode()
+        assert "warning: ogg_demuxer" in ended.stderr.decode()
+        assert probe(answer).duration_s == pytest.approx(30.0, abs=OPUS_FRAME_S)
+    else:
+        assert ended.returncode == 1
+        assert "of the Ogg input are damaged" in ended.stderr.decode()
+        assert list(tmp_path.iterdir()) == []
+        assert (bucket.keys(), bucket.open_uploads()) == ([], [])
 
 
 @pytest.mark.parametrize(("policy", "kept"), [("commit", True), ("abort", False)])

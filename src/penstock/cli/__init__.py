@@ -162,6 +162,7 @@ def inspect(
         Path | None,
         typer.Option("--against", metavar="REPORT", help="Verify size and digest against the report of a run."),
     ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Do not look for media: size and digests only.")] = False,
     as_json: JsonDocument = False,
 ) -> None:
     """Show the codec, duration, size and digest of a media file or object, and verify that it decodes.
@@ -170,7 +171,7 @@ def inspect(
     """
     from penstock.cli.inspect import InspectArguments, inspect_command
 
-    inspect_command(InspectArguments(target, endpoint, region, against, as_json))
+    inspect_command(InspectArguments(target, endpoint, region, against, plain, as_json))
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ class InspectArguments:
     endpoint: str | None = None
     region: str = "us-east-1"
     against: Path | None = None
+    plain: bool = False
     as_json: bool = False
 
 
@@ -44,7 +45,8 @@ class Inspection:
     object: ObjectInfo
     digest: str
     sha256: str
-    media: MediaInfo
+    media: MediaInfo | None
+    problem: BadData | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The form of ``--json``: the object, and the media in it under ffprobe's names."""
@@ -56,7 +58,7 @@ class Inspection:
             "metadata": dict(self.object.properties.metadata),
             "digest": self.digest,
             "sha256": self.sha256,
-            "media": asdict(self.media),
+            "media": None if self.media is None else asdict(self.media),
         }
 
 
@@ -68,7 +70,8 @@ def inspect_command(arguments: InspectArguments) -> None:
             sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
         else:
             sys.stdout.write(_page(found))
-        _check_decoded(found.media)
+        if found.problem is not None:
+            raise found.problem
         if arguments.against is not None:
             _verify(found, arguments.against)
     except ConfigurationError as error:
@@ -85,12 +88,13 @@ async def _inspect(arguments: InspectArguments) -> Inspection:
         async for piece in store.get(key):
             digest.update(piece)
             sha256.update(piece)
-        media = await to_thread.run_sync(_probe, SeekableObject(store, key, described.size))
+        file = SeekableObject(store, key, described.size)
+        media, problem = (None, None) if arguments.plain else await to_thread.run_sync(_probe, file, arguments.target)
     except NotFound as error:
         raise NotFound(f"there is no such object in {store.url}", operation="inspect", key=key) from error
     finally:
         await store.aclose()
-    return Inspection(arguments.target, described, str(digest.checksum()), sha256.hexdigest(), media)
+    return Inspection(arguments.target, described, str(digest.checksum()), sha256.hexdigest(), media, problem)
 
 
 def _open(arguments: InspectArguments) -> tuple[ObjectStore, str]:
@@ -105,22 +109,39 @@ def _open(arguments: InspectArguments) -> tuple[ObjectStore, str]:
     return open_location(location, region=arguments.region), location.key
 
 
-def _probe(file: SeekableObject) -> MediaInfo:
-    return probe(cast("BinaryIO", file), decode=True)
+def _probe(file: SeekableObject, name: str) -> tuple[MediaInfo | None, BadData | None]:
+    """Decode all of it: what it holds, as far as it can be read, and what is wrong with it."""
+    try:
+        media = probe(cast("BinaryIO", file), decode=True)
+    except BadData as error:
+        return None, BadData(f"{name}: {error}; --plain shows size and digests only")
+    damaged = sum(stream.errors for stream in media.streams)
+    if damaged:
+        return media, BadData(f"{name}: {damaged} packets cannot be decoded")
+    if not any(stream.frames for stream in media.streams):
+        return media, BadData(
+            f"{name} holds no audio or video that can be decoded; --plain shows size and digests only"
+        )
+    return media, None
 
 
 def _page(found: Inspection) -> str:
-    media = found.media
     rows = [
         ("size", f"{found.object.size} bytes ({human_bytes(found.object.size)})"),
         ("type", found.object.properties.content_type),
         ("digest", found.digest),
         ("sha256", found.sha256),
+        *(() if found.media is None else _media_rows(found.media)),
+    ]
+    return "\n".join([found.target, *(f"  {name:<10} {value}" for name, value in rows if value)]) + "\n"
+
+
+def _media_rows(media: MediaInfo) -> list[tuple[str, str | None]]:
+    return [
         ("container", media.format_name),
         ("duration", f"{media.duration_s:.3f} s" if media.duration_s is not None else None),
         *((f"stream {stream.index}", _stream(stream)) for stream in media.streams),
     ]
-    return "\n".join([found.target, *(f"  {name:<10} {value}" for name, value in rows if value)]) + "\n"
 
 
 def _stream(stream: StreamInfo) -> str:
@@ -131,19 +152,6 @@ def _stream(stream: StreamInfo) -> str:
     if stream.errors:
         parts.append(f"{stream.errors} packets that cannot be decoded")
     return ", ".join(parts)
-
-
-def _check_decoded(media: MediaInfo) -> None:
-    """See that there is something in the file, and that all of it decodes.
-
-    Raises:
-        BadData: it does not.
-    """
-    if not any(stream.frames for stream in media.streams):
-        raise BadData("the file holds no audio or video that can be decoded")
-    damaged = sum(stream.errors for stream in media.streams)
-    if damaged:
-        raise BadData(f"{damaged} packets cannot be decoded")
 
 
 def _verify(found: Inspection, report: Path) -> None:
@@ -163,4 +171,5 @@ def _verify(found: Inspection, report: Path) -> None:
     if (found.object.size, found.digest) not in sent:
         wanted = ", ".join(f"{size} bytes {digest}" for size, digest in sent)
         raise PenstockError(f"{found.target} is not what the run sent: {wanted}")
-    say(f"verified: {found.target} is what the run sent, to the last byte, and decodes to the end")
+    decodes = "" if found.media is None else ", and decodes to the end"
+    say(f"verified: {found.target} is what the run sent, to the last byte{decodes}")

@@ -22,6 +22,7 @@ from penstock.engine.signals import drain_on_signals
 from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid
 from penstock.nodes.files.atomic import AtomicFile
 from penstock.nodes.http.request import DEFAULT_FIELD
+from penstock.nodes.speech.neural import FALLBACK_VARIABLE, FALLBACKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,9 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
     """Run a pipeline and end the process with the exit code of its outcome."""
     set_up_logging(verbosity, as_json=arguments.as_json)
     if arguments.tts_fallback:
-        os.environ["PENSTOCK_TTS_FALLBACK"] = arguments.tts_fallback
+        if arguments.tts_fallback not in FALLBACKS:
+            fail(f"--tts-fallback {arguments.tts_fallback}: there is {' or '.join(FALLBACKS)}", Exit.USAGE)
+        os.environ[FALLBACK_VARIABLE] = arguments.tts_fallback
     graph = load_or_exit(arguments.file, arguments.overrides, as_json=arguments.as_json)
     try:
         inputs = parse_inputs(arguments.inputs)

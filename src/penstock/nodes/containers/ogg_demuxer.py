@@ -1,9 +1,10 @@
 """Take Opus packets out of an Ogg stream, as it arrives.
 
-What is sound is passed on at once, page by page. A damaged page is skipped, counted and warned of, and the next packet
-says how many packets are missing (``lost_before``). Input that is empty, not Ogg, not Opus, or cut off fails the node
-with the byte offset; a stream without an end-of-stream page counts as cut off, and what came before has been passed on.
-In a run that was asked to stop, an input that is cut off is a warning only: the stop has cut it.
+What is sound is passed on at once, page by page. A damaged page fails the node, or is skipped, counted and warned of
+as ``damage`` says; the packet after it then says how many packets are missing (``lost_before``). Input that
+is empty, not Ogg, not Opus, or cut off fails the node with the byte offset; a stream without an end-of-stream page
+counts as cut off, and what came before has been passed on. In a run that was asked to stop, an input that is cut off
+is a warning only: the stop has cut it.
 
 Streams that follow one another (chained) are played one after the other, each with a ``Codec`` of its own. Of streams
 that run side by side (multiplexed) the first Opus stream is taken. Time 0 is the first audible sample.
@@ -12,7 +13,9 @@ References: RFC 3533, RFC 7845.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+
+from pydantic import Field
 
 from penstock.errors import BadData
 from penstock.nodes.base import LenientConfig, Transform, node
@@ -44,7 +47,13 @@ _CODECS: Final = (
 
 
 class OggDemuxerConfig(LenientConfig):
-    """The demuxer has no parameters."""
+    """What to do about damage; the stream says all else."""
+
+    damage: Literal["auto", "fail", "skip"] = Field(
+        "auto",
+        description="A damaged page fails the run, or is skipped with a warning; `auto` fails a oneshot run, whose "
+        "input can be sent again, and skips in a live one.",
+    )
 
 
 @node(
@@ -61,6 +70,7 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
         self._opening: bytes | None = b""  # the first bytes, until they are known to be Ogg
         self._stream: OpusStream | None = None
         self._others: dict[int, str] = {}  # serials of the streams that are not taken: codec, or "" if none began
+        self._skips = self.config.damage == "skip" or (self.config.damage == "auto" and ctx.run.mode == "dynamic")
         self._damaged = False
         self._failure: BadData | None = None
         self._end_us = 0
@@ -174,13 +184,13 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
         )
 
     def _note_damage(self, damage: Damage) -> None:
+        what = f"{damage.size} bytes at byte {damage.offset} of the Ogg input are damaged ({damage.reason})"
+        if not self._skips:
+            raise BadData(f"{what}; send the input again, or set 'damage: skip' to go on without them")
         self._ctx.errored()
         if not self._damaged:
             self._damaged = True
-            self._ctx.warn(
-                f"{damage.size} bytes at byte {damage.offset} of the Ogg input are damaged ({damage.reason}) and are "
-                "skipped; further damage is only counted"
-            )
+            self._ctx.warn(f"{what} and are skipped; further damage is only counted")
 
 
 def codec_of(head: bytes) -> str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
+from penstock.errors import BadData
 from penstock.nodes.base import LenientConfig, Node, node
 from penstock.nodes.http.request import request_of
-from penstock.packets import Binary
-from penstock.pins import BINARY, InputPin
+from penstock.packets import Binary, EncodedAudio
+from penstock.pins import BINARY, EncodedAudioType, InputPin
 
 if TYPE_CHECKING:
     from penstock.channels import Sender
@@ -38,7 +39,11 @@ class HttpOutputConfig(LenientConfig):
     )
 
 
-@node("streamkit::http_output", inputs=[InputPin("in", (BINARY,))], example={"content_type": "audio/ogg"})
+@node(
+    "streamkit::http_output",
+    inputs=[InputPin("in", (BINARY, EncodedAudioType()))],
+    example={"content_type": "audio/ogg"},
+)
 class HttpOutput(Node[HttpOutputConfig]):
     """Send what arrives back as the answer of the request."""
 
@@ -56,9 +61,10 @@ class HttpOutput(Node[HttpOutputConfig]):
         answer: Sender[Packet] | None = None
         try:
             while packets := await received.receive_many():
+                pieces = [_as_binary(packet) for packet in packets]
                 if answer is None:
-                    answer = await self._open(ctx, packets[0])
-                await answer.send_many(packets)
+                    answer = await self._open(ctx, pieces[0])
+                await answer.send_many(pieces)
             answer = answer or await self._open(ctx, None)
         except BaseException as error:
             if answer is not None:
@@ -66,6 +72,15 @@ class HttpOutput(Node[HttpOutputConfig]):
             raise
         answer.close()
 
-    async def _open(self, ctx: NodeContext, first: Packet | None) -> Sender[Packet]:
-        of_packet = first.content_type if isinstance(first, Binary) else None
+    async def _open(self, ctx: NodeContext, first: Binary | None) -> Sender[Packet]:
+        of_packet = first.content_type if first is not None else None
         return await request_of(ctx, self.kind).open_output(self.config.content_type or of_packet or OCTET_STREAM)
+
+
+def _as_binary(packet: Packet) -> Binary:
+    """Packets of a codec are answered as they are, one after the other, without a container."""
+    if isinstance(packet, EncodedAudio):
+        return Binary(packet.data, f"audio/{packet.codec.name}", packet.meta)
+    if isinstance(packet, Binary):
+        return packet
+    raise BadData(f"an answer is made of Binary or EncodedAudio packets, not of {type(packet).__name__}")

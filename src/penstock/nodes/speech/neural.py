@@ -22,9 +22,18 @@ if TYPE_CHECKING:
     from penstock.nodes.base import NodeContext
     from penstock.nodes.speech.engine import SpeechEngine
 
-__all__ = ["FALLBACK_VARIABLE", "INPUTS", "OUTPUTS", "ExecutionProvider", "NeuralVoice", "NeuralVoiceConfig"]
+__all__ = [
+    "FALLBACKS",
+    "FALLBACK_VARIABLE",
+    "INPUTS",
+    "OUTPUTS",
+    "ExecutionProvider",
+    "NeuralVoice",
+    "NeuralVoiceConfig",
+]
 
 FALLBACK_VARIABLE: Final = "PENSTOCK_TTS_FALLBACK"
+FALLBACKS: Final = ("espeak",)
 FALLBACK_VOICE: Final = "en-us"
 
 INPUTS: Final = (InputPin("in", (TEXT,)),)
@@ -75,8 +84,8 @@ class NeuralVoice(Node[C]):
         fallback = os.environ.get(FALLBACK_VARIABLE, "")
         if not fallback:
             raise MissingDependency(await to_thread.run_sync(self._what_is_missing))
-        if fallback != "espeak":
-            raise ConfigurationError(f"{FALLBACK_VARIABLE} is '{fallback}'; the only fallback there is is 'espeak'")
+        if fallback not in FALLBACKS:
+            raise ConfigurationError(f"{FALLBACK_VARIABLE} is '{fallback}'; there is {' or '.join(FALLBACKS)}")
         self._engine = await to_thread.run_sync(self._load_espeak)
         ctx.warn(f"{self.kind} is spoken by espeak-ng ({FALLBACK_VOICE}), not by the model: {FALLBACK_VARIABLE}=espeak")
 

@@ -27,7 +27,7 @@ async def speak(ctx: NodeContext, engine: SpeechEngine) -> None:
     thread; a cancel waits for the piece that is being computed and no more.
 
     Raises:
-        BadData: a packet is not Text.
+        BadData: a packet is not Text, or in a oneshot run there was nothing to say: an empty recording is no answer.
     """
     received, output = ctx.input(), ctx.output()
     rate = engine.sample_rate_hz
@@ -46,6 +46,8 @@ async def speak(ctx: NodeContext, engine: SpeechEngine) -> None:
                 sent += len(cut)
                 sequence += 1
             await output.send_many(packets)
+    if not sent and ctx.run.mode == "oneshot" and not ctx.stopping.is_set():
+        raise BadData("there is nothing to say: the input holds no text that can be spoken")
 
 
 def _microseconds(frames: int, rate: int) -> int:

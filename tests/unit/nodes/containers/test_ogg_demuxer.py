@@ -13,7 +13,7 @@ from penstock.media.opus import OpusHead, build_tags
 from penstock.nodes.containers.ogg import Page, PageReader, PageWriter
 from penstock.nodes.containers.ogg_demuxer import OggDemuxer, OggDemuxerConfig
 from penstock.packets import Binary
-from penstock.testing.harness import FakeContext
+from penstock.testing.harness import FakeContext, FakeRun
 from support.media import click_track, decode, encode, ffmpeg, in_pieces, ogg_of, through, tone
 
 KIND = "containers::ogg::demuxer"
@@ -33,7 +33,7 @@ def pages_of(data: bytes) -> list[Page]:
 
 def demux(data: bytes, piece: int = 65_536) -> tuple[list, FakeContext, str]:
     """What came out, the context, and the error (or "")."""
-    node, ctx, out, error = OggDemuxer(OggDemuxerConfig()), FakeContext(), [], ""
+    node, ctx, out, error = OggDemuxer(OggDemuxerConfig(damage="skip")), FakeContext(), [], ""
     node.prepare(ctx)
     try:
         for packet in in_pieces(data, piece):
@@ -408,3 +408,29 @@ def test_in_a_run_that_was_stopped_an_input_that_is_cut_off_ends_cleanly(length)
     demuxer.process(Binary(data[:length]))
     assert list(demuxer.finish()) == []
     assert [warning for warning in ctx.warnings if f"cut off at byte {length}" in warning] or length == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "mode", "fails"),
+    [
+        ("auto", "oneshot", True),
+        ("auto", "dynamic", False),
+        ("fail", "dynamic", True),
+        ("skip", "oneshot", False),
+    ],
+)
+def test_a_damaged_page_fails_or_is_skipped_as_the_parameter_and_the_mode_say(sound, damage, mode, fails):
+    data = bytearray(sound)
+    third = [at for at in range(len(data)) if data.startswith(b"OggS", at)][3]
+    data[third + 200] ^= 1
+    ctx = FakeContext(run=FakeRun(mode=mode))
+    demuxer = OggDemuxer(OggDemuxerConfig(damage=damage))
+    demuxer.prepare(ctx)
+    before = demuxer.process(Binary(bytes(data)))
+    assert before, "what came before the damage is sound"
+    if fails:
+        with pytest.raises(BadData, match=rf"at byte {third} of the Ogg input are damaged .*set 'damage: skip'"):
+            list(demuxer.finish())
+    else:
+        list(demuxer.finish())
+        assert "are skipped" in ctx.warnings[0]

@@ -3,9 +3,9 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.channels import Channel
-from penstock.errors import ConfigurationError, UpstreamFailed
+from penstock.errors import BadData, ConfigurationError, UpstreamFailed
 from penstock.nodes.http.http_output import HttpOutput, HttpOutputConfig
-from penstock.packets import Binary
+from penstock.packets import Binary, Codec, EncodedAudio, Text
 from penstock.testing import FakeContext, run_node
 from penstock.testing.request import FakeRequest
 
@@ -81,3 +81,16 @@ async def test_a_run_without_a_request_is_refused_before_it_starts():
 def test_a_content_type_that_is_none_is_refused(content_type):
     with pytest.raises(ValidationError):
         HttpOutputConfig(content_type=content_type)
+
+
+async def test_packets_of_a_codec_are_answered_one_after_the_other():
+    request = FakeRequest()
+    opus = Codec("opus", 48_000, 2)
+    await run_node("streamkit::http_output", [EncodedAudio(b"ab", opus), EncodedAudio(b"c", opus)], request=request)
+    assert request.content_type == "audio/opus"
+    assert await request.body() == b"abc"
+
+
+async def test_a_packet_that_is_not_bytes_breaks_the_answer_off():
+    with pytest.raises(BadData, match="not of Text"):
+        await run_node("streamkit::http_output", [Text("abc")], request=FakeRequest())

@@ -16,6 +16,7 @@ from penstock.nodes.speech.espeak import Espeak, EspeakConfig
 from penstock.nodes.speech.espeak_library import EspeakLibrary, load_library
 from penstock.packets import Binary, Text
 from penstock.testing import FakeContext, run_node
+from penstock.testing.harness import FakeRun
 
 FOX = "The quick brown fox jumps over the lazy dog."
 
@@ -219,3 +220,14 @@ def test_a_library_that_is_not_one_and_a_path_too_long_are_told(tmp_path):
 def test_bad_parameters_are_errors(params):
     with pytest.raises(ValidationError):
         EspeakConfig.model_validate(params)
+
+
+async def test_a_oneshot_run_without_a_word_to_say_is_an_error_and_a_live_one_is_not():
+    with pytest.raises(BadData, match="there is nothing to say"):
+        await run_node("speech::espeak", [Text("  \n")])
+    silent: Channel[Text] = Channel()
+    silent.close()
+    ctx = FakeContext({"in": silent}, {"out": Channel(8)}, run=FakeRun(mode="dynamic"))
+    node = Espeak(EspeakConfig())
+    await node.prepare(ctx)
+    await node.run(ctx)
