@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import Capability
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryLayer
@@ -37,6 +38,15 @@ class TestS3(StoreContract):
             credentials=seaweedfs.credentials,
             capability=Capability(lists_in_order=False),  # directories come first
         )
+        yield store
+        await store.aclose()
+
+
+@pytest.mark.server
+class TestAzure(StoreContract):
+    @pytest.fixture
+    async def store(self, azurite):
+        store = AzureStore(azurite.container(azurite.make_container()))
         yield store
         await store.aclose()
 

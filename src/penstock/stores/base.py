@@ -51,7 +51,7 @@ class Capability:
     """What a store can do, and its limits; the defaults are those of Amazon S3 (User Guide, "Multipart upload limits").
 
     Attributes:
-        multipart: it is a MultipartStore.
+        multipart: it has multipart upload; otherwise those methods raise Unsupported, and an object is one put.
         min_part_bytes: least size of every part but the last.
         max_part_bytes, max_parts, max_object_bytes: upper limits.
         max_put_bytes: largest object of a single put.
@@ -60,7 +60,10 @@ class Capability:
         checksums: full-object checksums that the store verifies, strongest first.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.
         lists_uploads: ``list_uploads`` is complete and up to date.
+        closes_uploads: an upload that is completed or aborted is gone with its parts, and takes no more. Otherwise what
+            was sent, or comes late, is kept, hidden, until it expires or an object is made under the key.
         lists_in_order: ``list`` goes by the order of keys; Amazon's directory buckets and some others do not.
+        etags: ``put`` and ``head`` tell an ETag, which changes with the object.
         properties: content type and metadata are kept; otherwise they are dropped.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
             overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
@@ -78,7 +81,9 @@ class Capability:
     checksums: tuple[str, ...] = ()
     upload_expiry_s: float | None = None
     lists_uploads: bool = True
+    closes_uploads: bool = True
     lists_in_order: bool = True
+    etags: bool = True
     properties: bool = True
     in_place: bool = False
 

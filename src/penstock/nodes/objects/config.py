@@ -23,7 +23,16 @@ __all__ = ["ObjectStoreWriterConfig"]
 MIB: Final = 1 << 20
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 VALUE: Final = re.compile(r"[ -~]*")
-CREDENTIALS: Final = (("access_key_id", "access_key_id_env"), ("secret_access_key", "secret_key_env"))
+KEY_ID: Final = ("access_key_id", "access_key_id_env")
+SECRET: Final = ("secret_access_key", "secret_key_env")
+BEARER: Final = ("bearer_token", "bearer_token_env")
+AZURE: Final = ("account_key", "account_key_env", "sas_token", "sas_token_env")
+STRING: Final = ("connection_string", "connection_string_env")
+CREDENTIALS: Final = {  # by kind of store: what may say who we are, and what to set if nothing does
+    "s3": ((*KEY_ID, *SECRET), "access_key_id_env and secret_key_env"),
+    "gcs": ((*KEY_ID, *SECRET, *BEARER), "access_key_id_env and secret_key_env, or bearer_token_env,"),
+    "azure": ((*AZURE, *STRING), "account_key_env, sas_token_env or connection_string_env"),
+}
 
 
 class ObjectStoreWriterConfig(NodeConfig):
@@ -32,15 +41,19 @@ class ObjectStoreWriterConfig(NodeConfig):
     url: str | None = Field(
         None,
         description="Store, bucket and key in one, instead of endpoint, bucket and key: s3://BUCKET/KEY, "
-        "https://HOST/BUCKET/KEY, file:DIRECTORY/KEY or memory://NAME/KEY. The key may hold fields, as in `key`.",
+        "gs://BUCKET/KEY, az://ACCOUNT/CONTAINER/KEY, https://HOST/BUCKET/KEY, file:DIRECTORY/KEY, memory://NAME/KEY "
+        "or opendal+SERVICE:///KEY?OPTION=…. The key may hold fields, as in `key`.",
         examples=["s3://takes/2026/take-1.ogg"],
     )
     endpoint: str | None = Field(
         None,
-        description="The store: http(s)://HOST of an S3-compatible one, s3:// for Amazon S3, file:DIRECTORY, memory://.",
+        description="The store: http(s)://HOST of an S3-compatible one, s3:// for Amazon S3, gs://, az://ACCOUNT, "
+        "file:DIRECTORY, memory://, opendal+SERVICE:///ROOT?OPTION=….",
         examples=["http://localhost:9000"],
     )
-    bucket: str | None = Field(None, description="The bucket, or the directory in the endpoint's.", examples=["takes"])
+    bucket: str | None = Field(
+        None, description="The bucket or container, or the directory in the endpoint's.", examples=["takes"]
+    )
     key: str | None = Field(
         None,
         description="The object's key; may hold {run_id}, {session_id}, {uuid}, {host}, {seq:05d}, {ext}, "
@@ -64,8 +77,35 @@ class ObjectStoreWriterConfig(NodeConfig):
     session_token_env: str | None = Field(
         None, min_length=1, description="Environment variable that holds the token; if given, the only source."
     )
+    account_key: SecretStr | None = Field(None, description="Key of an Azure account; better named by account_key_env.")
+    account_key_env: str | None = Field(
+        None,
+        min_length=1,
+        description="Environment variable that holds the key of the Azure account; if given, the only source.",
+    )
+    sas_token: SecretStr | None = Field(None, description="Azure SAS token; better named by sas_token_env.")
+    sas_token_env: str | None = Field(
+        None, min_length=1, description="Environment variable that holds an Azure SAS token; if given, the only source."
+    )
+    connection_string: SecretStr | None = Field(
+        None, description="Azure connection string; better named by connection_string_env."
+    )
+    connection_string_env: str | None = Field(
+        None,
+        min_length=1,
+        description="Environment variable that holds an Azure connection string; if given, the only source.",
+    )
+    bearer_token: SecretStr | None = Field(
+        None,
+        description="OAuth token for Google Cloud Storage, where no HMAC key is given as access key; lives an hour.",
+    )
+    bearer_token_env: str | None = Field(
+        None, min_length=1, description="Environment variable that holds the OAuth token; if given, the only source."
+    )
     ambient_credentials: bool = Field(
-        default=False, description="Use this machine's credentials where none are given: AWS profile, SSO, role."
+        default=False,
+        description="Use this machine's credentials where none are given: AWS profile, SSO, role; for Azure and Google "
+        "Cloud Storage the variables of their tools.",
     )
     chunk_size: Annotated[ByteSize, Field(ge=5 * MIB, le=5 * 1024 * MIB)] = Field(
         5 * MIB, description="Bytes of a part; the sizes of later parts grow on very long streams, up to memory_limit."
@@ -172,16 +212,16 @@ class ObjectStoreWriterConfig(NodeConfig):
 
     @model_validator(mode="after")
     def _has_credentials(self) -> ObjectStoreWriterConfig:
-        if self.location().kind != "s3":
-            return self
-        key, secret = (any(getattr(self, name) is not None for name in pair) for pair in CREDENTIALS)
-        if key != secret:
-            missing = "secret_key_env (or secret_access_key)" if key else "access_key_id_env (or access_key_id)"
-            raise ValueError(f"the credentials are incomplete: set {missing} too")
-        if not key and not self.ambient_credentials:
+        names, way_out = CREDENTIALS.get(self.location().kind, ((), ""))
+        if KEY_ID[0] in names:
+            key, secret = (any(getattr(self, name) is not None for name in pair) for pair in (KEY_ID, SECRET))
+            if key != secret:
+                missing = "secret_key_env (or secret_access_key)" if key else "access_key_id_env (or access_key_id)"
+                raise ValueError(f"the credentials are incomplete: set {missing} too")
+        if names and not self.ambient_credentials and all(getattr(self, name) is None for name in names):
             raise ValueError(
-                "no credentials: set access_key_id_env and secret_key_env to the names of environment variables that "
-                "hold them, or ambient_credentials: true to use those of this machine"
+                f"no credentials: set {way_out} to the names of environment variables that hold them, or "
+                "ambient_credentials: true to use those of this machine"
             )
         return self
 
@@ -209,5 +249,13 @@ class ObjectStoreWriterConfig(NodeConfig):
             secret_key_env=self.secret_key_env,
             session_token=reveal(self.session_token),
             session_token_env=self.session_token_env,
+            account_key=reveal(self.account_key),
+            account_key_env=self.account_key_env,
+            sas_token=reveal(self.sas_token),
+            sas_token_env=self.sas_token_env,
+            connection_string=reveal(self.connection_string),
+            connection_string_env=self.connection_string_env,
+            bearer_token=reveal(self.bearer_token),
+            bearer_token_env=self.bearer_token_env,
             ambient_credentials=self.ambient_credentials,
         )
