@@ -29,7 +29,7 @@ from penstock.stores.s3.client import Query, S3Client
 from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.headers import object_info, property_headers, put_result
 from penstock.stores.s3.xml import Element, complete_body, read_objects, read_parts, read_uploads, text, unquote_etag
-from penstock.stores.signing import Signer
+from penstock.stores.signing import RequestSigner
 from penstock.stores.transport import Transport
 
 __all__ = ["S3Store"]
@@ -49,7 +49,7 @@ class S3Store:
     def __init__(
         self,
         bucket: S3Bucket,
-        signer: Signer,
+        signer: RequestSigner,
         transport: Transport,
         capability: Capability | None = None,
         *,
