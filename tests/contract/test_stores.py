@@ -10,7 +10,9 @@ from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.local import LocalStore
 from penstock.stores.memory import MemoryStore
+from penstock.stores.opendal import OpenDALStore
 from penstock.stores.resolve import open_store
+from penstock.testing.objects import ObjectContract
 from penstock.testing.stores import StoreContract
 
 
@@ -49,6 +51,17 @@ class TestAzure(StoreContract):
         store = AzureStore(azurite.container(azurite.make_container()))
         yield store
         await store.aclose()
+
+
+@pytest.mark.parametrize("service", ["fs", "memory"])
+class TestOpenDAL(ObjectContract):
+    """The plain half, over two services: one that renames, and one that does not."""
+
+    @pytest.fixture
+    async def store(self, service, tmp_path):
+        root = tmp_path / "bucket"
+        yield OpenDALStore(service, {"root": str(root)} if service == "fs" else {})
+        assert not list(root.rglob("*.penstock-part"))
 
 
 class TestLayers(StoreContract):
