@@ -1,16 +1,21 @@
 """The Azure store on a real server, seen by the library of Azure itself."""
 
 import asyncio
+import logging
 import os
+import socket
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from azure.storage.blob import BlobBlock, ContainerClient, ContainerSasPermissions, generate_container_sas
 
 from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, StoreUnavailable, UploadGone
+from penstock.stores.azure.body import watching
 from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import MIB, ObjectProperties, PartInfo
 from penstock.stores.credentials import CredentialSettings
+from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.multipart import UploadOptions, open_upload
 from penstock.stores.resolve import open_store
@@ -205,6 +210,49 @@ async def test_a_token_for_the_container_is_enough(azurite, container):
         await store.check()
     assert expired.partition("sig=")[2] not in str(caught.value)
     await store.aclose()
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB])
+async def test_a_commit_whose_answer_was_lost_is_found_by_its_token(store, size):
+    once = ["lost"]
+    script = FaultScript(create=once, put_part=[*once, "503"], complete=once, put=once)
+    options = UploadOptions(chunk_size=MIB, retry=RetryPolicy(first_wait_s=0.001))
+    async with open_upload(FaultLayer(store, script), "key", options) as upload:
+        await upload.write(b"x" * size)
+    assert upload.result is not None
+    assert upload.result.size == size
+    assert upload.result.retries >= 1
+    assert await read(store, "key") == b"x" * size
+
+
+async def test_no_log_holds_a_secret(azurite, container, caplog):
+    caplog.set_level(logging.DEBUG)
+    rights = ContainerSasPermissions(read=True, write=True, list=True, delete=True, create=True)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    token = generate_container_sas(
+        azurite.account, container, account_key=azurite.account_key, permission=rights, expiry=until
+    )
+    for credentials in (CredentialSettings(sas_token=token), azurite.credentials):
+        store = open_store(f"az+{azurite.endpoint}", container, credentials=credentials)
+        await store.put("key", [b"x"])
+        with pytest.raises(NotFound):
+            await store.head("nothing")
+        await store.aclose()
+    assert azurite.account_key not in caplog.text
+    assert token.partition("sig=")[2] not in caplog.text
+
+
+async def test_a_server_that_takes_no_bytes_is_given_up(azurite, container, monkeypatch):
+    monkeypatch.setattr("penstock.stores.azure.store.watching", partial(watching, 0.2))
+    listener = socket.create_server(("127.0.0.1", 0))  # accepts by itself, and never reads
+    store = open_store(
+        f"az+http://127.0.0.1:{listener.getsockname()[1]}/penstock", container, credentials=azurite.credentials
+    )
+    with pytest.raises(StoreUnavailable, match="nothing moved") as caught:
+        await store.put_part("key", "0" * 32, 1, [bytes(64 * MIB)], offset=0)
+    assert caught.value.retryable
+    await store.aclose()
+    listener.close()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from penstock.testing.servers import Program, free_ports, of_this_run, running
 
 __all__ = ["Azurite", "azurite", "running_azurite"]
 
-INSTALL_TIMEOUT_S = 300.0
+INSTALL_TIMEOUT_S = 100.0
 
 
 @dataclass(frozen=True, slots=True)

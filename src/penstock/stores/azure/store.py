@@ -16,6 +16,7 @@ Reference: Azure REST API, "Put Block", "Put Block List", "Get Block List"; "Sca
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -52,6 +53,9 @@ from penstock.stores.base import (
 from penstock.stores.operation import Operation
 
 __all__ = ["CAPABILITY", "AzureStore"]
+
+# At level INFO it logs the head of every request and of every answer.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 PIECE_BYTES = MIB
 FETCH_BYTES = 4 * MIB
