@@ -129,7 +129,7 @@ class AzureStore:
         if size > PIECE_BYTES:  # the library wants a put in one piece; a block may be streamed
             return await self._put_block(operation, blob, body, kept | condition(if_absent=if_absent))
         data = b"".join(body)
-        with translated(operation):
+        with translated(operation), watching():
             made = await blob.upload_blob(data, length=size, overwrite=not if_absent, **kept)
         return put_result(made)
 
@@ -215,7 +215,7 @@ class AzureStore:
             BlobBlock(block_id(token, number), BlockState.UNCOMMITTED) for number in sorted(p.number for p in parts)
         ]
         kept = kept_properties(operation, properties) | condition(if_absent=if_absent)
-        with translated(operation):
+        with translated(operation), watching():
             made = await self._blob(operation).commit_block_list(blocks, **kept)
         return put_result(made)
 
@@ -239,7 +239,7 @@ class AzureStore:
         with translated(operation), watching() as watch:
             await blob.stage_block(block, stream(body, watch), length=body_size(body))  # type: ignore[arg-type]
         try:
-            with translated(operation):
+            with translated(operation), watching():
                 made = await blob.commit_block_list([BlobBlock(block, BlockState.UNCOMMITTED)], **kept)
         except StoreError as error:
             error.retryable = error.retryable or error.code == "InvalidBlockList"
