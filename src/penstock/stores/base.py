@@ -204,11 +204,21 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         """Iterate over the bytes ``start`` to ``end`` (exclusive; None is the end of the object) in pieces.
+
+        Args:
+            key: the object.
+            start: first byte.
+            end: the byte after the last.
+            if_match: the etag that the object must have, as ``head`` told it: so that pieces of several calls are
+                pieces of one object.
 
         Raises:
             NotFound: there is no object.
+            ObjectChanged: its etag is not ``if_match``.
             StoreUnavailable: the connection broke; go on at ``start`` plus what has come.
         """
         ...

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from anyio.lowlevel import checkpoint
 
-from penstock.errors import AlreadyExists, NotFound, StoreError, Unsupported, UploadGone
+from penstock.errors import AlreadyExists, NotFound, ObjectChanged, StoreError, Unsupported, UploadGone
 from penstock.stores.base import Capability, ObjectInfo, ObjectProperties, PartInfo, PutResult, UploadInfo, body_size
 
 if TYPE_CHECKING:
@@ -103,9 +103,14 @@ class MemoryStore:
         await checkpoint()
         return self._find("head", key).info
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         await checkpoint()
-        data = self._find("get", key).data
+        stored = self._find("get", key)
+        if if_match is not None and if_match != stored.info.etag:
+            raise ObjectChanged(f"its etag is {stored.info.etag}, not {if_match}", operation="get", key=key, status=412)
+        data = stored.data
         stop = len(data) if end is None else min(end, len(data))
         for begin in range(start, stop, PIECE_BYTES):
             yield data[begin : min(begin + PIECE_BYTES, stop)]

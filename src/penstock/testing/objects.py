@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from penstock.errors import AlreadyExists, NotFound, Unsupported
+from penstock.errors import AlreadyExists, NotFound, ObjectChanged, Unsupported
 from penstock.stores.base import MultipartStore, ObjectProperties
 
 __all__ = ["PROPERTIES", "ObjectContract", "keys", "read"]
@@ -14,9 +14,9 @@ __all__ = ["PROPERTIES", "ObjectContract", "keys", "read"]
 PROPERTIES = ObjectProperties("audio/ogg", {"take": "7", "penstock-note": "a b; c=d"})
 
 
-async def read(store: MultipartStore, key: str, **span: int) -> bytes:
+async def read(store: MultipartStore, key: str, *, start: int = 0, end: int | None = None) -> bytes:
     """The bytes of an object, or of a span of it."""
-    return b"".join([piece async for piece in store.get(key, **span)])
+    return b"".join([piece async for piece in store.get(key, start=start, end=end)])
 
 
 async def keys(store: MultipartStore, prefix: str = "") -> list[str]:
@@ -100,6 +100,19 @@ class ObjectContract:
         await store.put("key", [data])
         pieces = [piece async for piece in store.get("key", start=start, end=end)]
         assert b"".join(pieces) == (data[start:end])
+
+    @pytest.mark.parametrize(("start", "end"), [(0, None), (4, None), (4, 7), (4, 4)])
+    async def test_an_object_that_was_replaced_is_not_taken_for_the_one_before(
+        self, store: MultipartStore, start: int, end: int | None
+    ) -> None:
+        await store.put("key", [b"0123456789"])
+        etag = (await store.head("key")).etag
+        pieces = [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]
+        assert b"".join(pieces) == b"0123456789"[start:end]
+        await store.put("key", [b"another one"])
+        with pytest.raises(ObjectChanged) as caught:
+            [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]
+        assert not caught.value.retryable
 
     async def test_an_object_comes_in_pieces_of_bounded_size(self, store: MultipartStore) -> None:
         data = os.urandom(3_000_000)
