@@ -80,9 +80,9 @@ def test_the_compose_file_listens_on_loopback_alone_and_holds_no_secret():
                 assert re.fullmatch(r"\$\{SK_S3_(ACCESS|SECRET)_KEY:\?[^}]+\}", value), name
 
 
-def test_the_compose_file_makes_the_bucket_of_the_samples_for_their_variables():
+def test_the_compose_file_makes_the_buckets_of_the_samples_for_their_variables():
     services = compose()["services"]
-    [command] = services["bucket"]["command"]
+    [command] = services["buckets"]["command"]
     made = set(re.findall(r"create-bucket --bucket (\S+)", command))
     wanted = set()
     for sample in (ROOT / "samples").rglob("*.yml"):
@@ -92,6 +92,6 @@ def test_the_compose_file_makes_the_bucket_of_the_samples_for_their_variables():
             named = set(re.findall(r"_env: (\S+)", text))
             assert named <= {"SK_S3_ACCESS_KEY", "SK_S3_SECRET_KEY"}, sample
     assert made == wanted
-    assert services["bucket"]["depends_on"]["rustfs"]["condition"] == "service_healthy"
-    assert "http://rustfs:9000" in services["bucket"]["environment"].values()
+    assert services["buckets"]["depends_on"]["rustfs"]["condition"] == "service_healthy"
+    assert "http://rustfs:9000" in services["buckets"]["environment"].values()
     assert services["rustfs"]["healthcheck"]["test"][0] == "CMD"

@@ -27,6 +27,7 @@ from penstock.errors import (
     ConfigurationError,
     CredentialsError,
     NotFound,
+    ObjectChanged,
     PermissionDenied,
     StoreError,
     StoreUnavailable,
@@ -168,9 +169,13 @@ class OpenDALStore(SinglePut):
         with _translated(Operation("head", key)):
             return _info(key, await self._operator.stat(key), properties=self._capability.properties)
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        size = (await self.head(key)).size
-        stop = size if end is None else min(end, size)
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
+        found = await self.head(key)
+        if if_match not in (None, found.etag):
+            raise Operation("get", key).error(ObjectChanged, f"its etag is {found.etag}, not {if_match}")
+        stop = found.size if end is None else min(end, found.size)
         for first in range(start, stop, MIB):
             with _translated(Operation("get", key)):
                 piece = await self._operator.read(key, offset=first, size=min(MIB, stop - first))

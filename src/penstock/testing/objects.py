@@ -109,6 +109,8 @@ class ObjectContract:
         etag = (await store.head("key")).etag
         pieces = [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]
         assert b"".join(pieces) == b"0123456789"[start:end]
+        if not store.capability.etags:  # then one object cannot be told from another
+            return
         await store.put("key", [b"another one"])
         with pytest.raises(ObjectChanged) as caught:
             [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]

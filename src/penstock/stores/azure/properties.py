@@ -15,7 +15,7 @@ from penstock.stores.azure.blocks import decode_name, encode_name
 from penstock.stores.base import ObjectInfo, ObjectProperties, PutResult
 from penstock.stores.operation import Operation
 
-__all__ = ["condition", "kept_properties", "object_info", "put_result", "read_properties"]
+__all__ = ["condition", "kept_properties", "object_info", "put_result", "read_properties", "unchanged"]
 
 
 def kept_properties(operation: Operation, properties: ObjectProperties | None) -> dict[str, Any]:
@@ -34,6 +34,11 @@ def kept_properties(operation: Operation, properties: ObjectProperties | None) -
 def condition(*, if_absent: bool) -> dict[str, Any]:
     """The condition of a write: none, or that there is no object."""
     return {"match_condition": MatchConditions.IfMissing} if if_absent else {}
+
+
+def unchanged(etag: str | None) -> dict[str, Any]:
+    """The condition of a read: none, or that the object has this etag."""
+    return {} if etag is None else {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
 
 
 def object_info(found: Any, key: str, properties: ObjectProperties) -> ObjectInfo:

@@ -26,7 +26,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob import BlobBlock, BlockState
 from azure.storage.blob.aio import BlobClient, ContainerClient
 
-from penstock.errors import NotFound, StoreError, UploadGone
+from penstock.errors import NotFound, ObjectChanged, StoreError, UploadGone
 from penstock.stores.azure.account import AzureContainer
 from penstock.stores.azure.blocks import (
     OPENING,
@@ -38,7 +38,14 @@ from penstock.stores.azure.blocks import (
 )
 from penstock.stores.azure.body import STALL_S, stream, watching
 from penstock.stores.azure.errors import translated
-from penstock.stores.azure.properties import condition, kept_properties, object_info, put_result, read_properties
+from penstock.stores.azure.properties import (
+    condition,
+    kept_properties,
+    object_info,
+    put_result,
+    read_properties,
+    unchanged,
+)
 from penstock.stores.base import (
     MIB,
     Body,
@@ -140,20 +147,26 @@ class AzureStore:
             found = await blob.get_blob_properties()
         return object_info(found, key, read_properties(found))
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         operation = Operation("get", key)
         if end is not None and end <= start:
-            await self.head(key)
+            etag = (await self.head(key)).etag
+            if if_match not in (None, etag):
+                raise operation.error(ObjectChanged, f"its etag is {etag}, not {if_match}")
             return
         length = None if end is None else end - start
         blob = self._blob(operation)
         try:
             with translated(operation):
-                download = await blob.download_blob(offset=start, length=length)
+                download = await blob.download_blob(offset=start, length=length, **unchanged(if_match))
                 async for block in download.chunks():
                     for first in range(0, len(block), PIECE_BYTES):
                         yield block[first : first + PIECE_BYTES]
         except StoreError as error:
+            if error.status == 412:
+                raise operation.error(ObjectChanged, f"its etag is not {if_match} any more") from error
             if error.status != 416:  # nothing of the object lies in the range: that is an empty answer
                 raise
 
