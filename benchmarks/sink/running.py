@@ -69,7 +69,7 @@ def run(contender: str, job: Job) -> dict[str, float]:
     """
     environment = dict(os.environ)
     if job.ca_file:
-        environment["SSL_CERT_FILE"] = job.ca_file
+        environment |= {"SSL_CERT_FILE": job.ca_file, "AWS_CA_BUNDLE": job.ca_file}
     command = [sys.executable, str(HERE / "measure.py"), json.dumps([contender, asdict(job)])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False)

@@ -201,7 +201,6 @@ class Undelivered(Exception):
 
 
 def _send(wire: Wire, call: Call) -> bool:
-    views = [memoryview(call.head), *(memoryview(piece) for piece in call.body if len(piece))]
     total = -len(call.head)
 
     def sent(count: int) -> None:
@@ -210,11 +209,8 @@ def _send(wire: Wire, call: Call) -> bool:
         if call.progress is not None:
             call.progress(max(0, total))
 
-    try:
-        wire.send(views, sent)
-    finally:
-        for view in views:  # a bytearray can be resized again, even while a traceback keeps this frame
-            view.release()
+    # No view of each buffer: some hundred of them a part set the garbage collector off over the whole heap.
+    wire.send([call.head, *(piece for piece in call.body if len(piece))], sent)
     return True
 
 

@@ -16,9 +16,11 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+
+from penstock.stores.base import Body
 
 __all__ = ["PeerSpoke", "PlainWire", "TlsWire", "Wire"]
 
@@ -50,7 +52,7 @@ class PlainWire:
             raise OSError(result, os.strerror(result))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send(self, buffers: Sequence[memoryview], sent: Callable[[int], None]) -> None:
+    def send(self, buffers: Body, sent: Callable[[int], None]) -> None:
         """Send the buffers, none of them empty, in order, telling ``sent`` of each count of bytes taken.
 
         Raises:
@@ -60,7 +62,7 @@ class PlainWire:
         while index < len(buffers):
             window = buffers[index : index + IOV_MAX]
             if offset:
-                with buffers[index][offset:] as rest:
+                with memoryview(buffers[index]) as whole, whole[offset:] as rest:
                     taken = self.send_some([rest, *window[1:]])
             else:
                 taken = self.send_some(window)
@@ -73,7 +75,7 @@ class PlainWire:
                 index += 1
             offset = taken
 
-    def send_some(self, buffers: Sequence[memoryview | bytes]) -> int:
+    def send_some(self, buffers: Body) -> int:
         """Send what fits, waiting until something does; 0 says that the peer has spoken instead."""
         while True:
             try:
@@ -148,13 +150,12 @@ class TlsWire:
     def timeout_s(self, value: float) -> None:
         self._plain.timeout_s = value
 
-    def send(self, buffers: Sequence[memoryview], sent: Callable[[int], None]) -> None:
+    def send(self, buffers: Body, sent: Callable[[int], None]) -> None:
         """Send the buffers in order; see ``PlainWire.send``."""
         unsent = 0
         for buffer in buffers:
-            for start in range(0, len(buffer), TLS_STEP):
-                with buffer[start : start + TLS_STEP] as piece:  # a whole part would be encrypted into memory at once
-                    unsent += self._tls.write(piece)
+            for piece in _steps(buffer):
+                unsent += self._tls.write(piece)
                 if self._outgoing.pending >= TLS_STEP:
                     self._flush()
                     sent(unsent)
@@ -221,6 +222,17 @@ class TlsWire:
                 self._incoming.write(room[:count])
             else:
                 self._incoming.write_eof()
+
+
+def _steps(buffer: bytes | bytearray | memoryview) -> Iterator[bytes | bytearray | memoryview]:
+    """A buffer in pieces of at most ``TLS_STEP``: a whole part would be encrypted into memory at once."""
+    if len(buffer) <= TLS_STEP:
+        yield buffer
+        return
+    with memoryview(buffer) as view:
+        for start in range(0, len(view), TLS_STEP):
+            with view[start : start + TLS_STEP] as piece:
+                yield piece
 
 
 Wire = PlainWire | TlsWire
