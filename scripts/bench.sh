@@ -14,7 +14,15 @@ if [ ! -e "$ready" ] || [ requirements/bench.txt -nt "$ready" ] || [ pyproject.t
   touch "$ready"
 fi
 command -v ffmpeg >/dev/null || echo "note: no ffmpeg on PATH; the transcode is compared with that of the imageio-ffmpeg wheel"
-for benchmark in engine transcode startup; do
-  printf '\n==> benchmarks/%s.py\n' "$benchmark"
-  "$venv/bin/python" "benchmarks/$benchmark.py"
-done
+while read -r -a benchmark; do
+  printf '\n==> benchmarks/%s\n' "${benchmark[*]}"
+  "$venv/bin/python" "benchmarks/${benchmark[0]}" "${benchmark[@]:1}" </dev/null
+done <<'END'
+engine.py
+transcode.py
+startup.py
+sink/bakeoff.py --mib 256 --packets 65536
+sink/bakeoff.py --mib 256 --packets 65536 --tls
+sink/bakeoff.py --packets 65536 --latency-ms 50 --conn-mbps 90 --in-flight 16 --contenders penstock,obstore,opendal,boto3
+sink/memory.py
+END
