@@ -35,6 +35,9 @@ SMALL_BYTES: Final = 16 << 10
 BLOCK_BYTES: Final = 64 << 10
 """Size from which joined pieces form a block."""
 
+JOINED_BYTES: Final = 4 * BLOCK_BYTES
+"""Most bytes that are joined at one stroke."""
+
 GROUP: Final = 256
 """Packets that are joined at one stroke."""
 
@@ -118,13 +121,15 @@ def gather(buffers: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytes 
     """
     for first in range(0, len(buffers), GROUP):
         group = buffers[first : first + GROUP]
-        if len(group) > 1:
-            sizes = [*map(len, group)]
-            if max(sizes) < SMALL_BYTES and sum(sizes) <= 4 * BLOCK_BYTES:
-                yield b"".join(map(_flat, group)) if memoryview in {*map(type, group)} else b"".join(group)
-                continue
-        for data in group:
-            yield _owned(data)
+        largest = max(map(len, group))
+        if largest >= SMALL_BYTES:
+            for data in group:
+                yield _owned(data)
+            continue
+        step = max(1, JOINED_BYTES // max(1, largest))
+        for start in range(0, len(group), step):
+            some = group[start : start + step]
+            yield b"".join(map(_flat, some)) if memoryview in {*map(type, some)} else b"".join(some)
 
 
 def _owned(data: bytes | bytearray | memoryview) -> bytes | memoryview:

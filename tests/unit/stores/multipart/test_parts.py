@@ -2,7 +2,7 @@ import pytest
 
 from penstock.errors import ConfigurationError
 from penstock.stores.base import GIB, KIB, MIB, TIB, Capability
-from penstock.stores.multipart.parts import BLOCK_BYTES, SMALL_BYTES, BlockBuffer, gather, plan_parts
+from penstock.stores.multipart.parts import BLOCK_BYTES, JOINED_BYTES, SMALL_BYTES, BlockBuffer, gather, plan_parts
 
 
 def sizes(plan, count: int) -> list[int]:
@@ -98,6 +98,19 @@ def test_the_memory_limit_holds_at_least_one_part(limit):
 
 def test_small_buffers_come_joined():
     assert list(gather([b"a", bytearray(b"b"), memoryview(b"c")])) == [b"abc"]
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, SMALL_BYTES - 1])
+def test_a_long_run_of_small_buffers_comes_in_strokes_of_a_few_blocks(size):
+    buffers = [bytes([number % 251]) * size for number in range(300)]
+    pieces = list(gather(buffers))
+    assert b"".join(pieces) == b"".join(buffers)
+    assert max(map(len, pieces)) <= JOINED_BYTES
+    assert len(pieces) <= 2 + 300 * size // (JOINED_BYTES - size)
+
+
+def test_empty_buffers_are_nothing():
+    assert b"".join(gather([b"", bytearray(), b""])) == b""
 
 
 @pytest.mark.parametrize("size", [SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1])
