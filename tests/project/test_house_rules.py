@@ -1,6 +1,7 @@
 """What holds for the whole repository: the direction of imports, and what must not be committed."""
 
 import ast
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_lock_files_have_hashes_and_name_no_host(lock):
     for requirement in re.split(r"\n(?=\S)", text.strip()):
         assert re.match(r"[A-Za-z0-9_.\[\]-]+==\S+", requirement), requirement[:80]
         assert "--hash=sha256:" in requirement, requirement[:80]
+
+
+def test_npm_lock_files_have_hashes_and_name_no_host():
+    locks = [path for path in tracked_files() if path.name == "package-lock.json"]
+    assert locks
+    for lock in locks:
+        assert "://" not in lock.read_text(), lock
+        packages = json.loads(lock.read_text())["packages"]
+        assert all("integrity" in package for name, package in packages.items() if name), lock
 
 
 def tracked_files() -> list[Path]:
