@@ -16,7 +16,7 @@ from penstock.testing.stores import StoreContract
 class TestMemory(StoreContract):
     @pytest.fixture
     async def store(self):
-        return MemoryStore()
+        return MemoryStore(capability=Capability(checksums=("crc64nvme", "crc32c", "md5")))
 
 
 class TestLocal(StoreContract):
@@ -35,7 +35,9 @@ class TestS3(StoreContract):
             seaweedfs.endpoint,
             seaweedfs.make_bucket(),
             credentials=seaweedfs.credentials,
-            capability=Capability(lists_in_order=False),  # directories come first
+            capability=Capability(
+                checksums=("crc64nvme", "crc32c", "md5"), lists_in_order=False
+            ),  # directories come first
         )
         yield store
         await store.aclose()

@@ -16,7 +16,7 @@ from penstock.errors import (
     Unsupported,
     UploadGone,
 )
-from penstock.stores.base import Capability, ObjectProperties, PartInfo
+from penstock.stores.base import Capability, Checksum, ObjectProperties, PartInfo
 from penstock.stores.credentials import Credentials, StaticCredentials
 from penstock.stores.s3 import S3Bucket, S3Store
 from penstock.stores.s3.errors import retry_after_s
@@ -356,3 +356,63 @@ async def test_a_checksum_of_checksums_is_none_of_the_object():
     assert str((await store.head("key")).checksum) == "crc32c:abc="
     assert (await store.head("key")).checksum is None
     assert (await store.head("key")).checksum is None
+
+
+# -- checksums ------------------------------------------------------------------------------------------
+
+CRC = Checksum("crc64nvme", "AAAAAAAAAAE=")
+MD5 = Checksum("md5", "AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+async def test_a_checksum_is_announced_sent_with_every_part_and_sent_for_the_whole():
+    opened = ok(b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    store, transport = scripted(opened, ok(etag="e"), ok(COMPLETED))
+    await store.create_multipart("key", checksum="crc64nvme")
+    part = await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+    await store.complete_multipart("key", "id", [part], checksum=CRC)
+    create, put, complete = (headers for _, _, headers, _ in transport.asked)
+    assert create["x-amz-checksum-algorithm"] == "CRC64NVME"
+    assert create["x-amz-checksum-type"] == complete["x-amz-checksum-type"] == "FULL_OBJECT"
+    assert put["x-amz-checksum-crc64nvme"] == complete["x-amz-checksum-crc64nvme"] == CRC.value
+    assert "x-amz-checksum-type" not in put
+    assert b"<ChecksumCRC64NVME>AAAAAAAAAAE=</ChecksumCRC64NVME></Part>" in transport.asked[2][3]
+
+
+async def test_an_md5_goes_with_requests_and_never_with_the_whole():
+    store, transport = scripted(ok(etag="e"), ok(COMPLETED), ok(etag="e"))
+    part = await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=MD5)
+    await store.complete_multipart("key", "id", [part], checksum=MD5)
+    await store.put("key", [b"x"], checksum=MD5)
+    put_part, complete, put = (headers for _, _, headers, _ in transport.asked)
+    assert put_part["content-md5"] == put["content-md5"] == MD5.value
+    assert "content-md5" not in complete
+    assert b"Checksum" not in transport.asked[1][3]
+
+
+async def test_what_complete_says_of_the_whole_stands_in_its_document():
+    said = "<ChecksumCRC64NVME>AAAAAAAAAAE=</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType>"
+    document = f"<CompleteMultipartUploadResult><ETag>e</ETag>{said}</CompleteMultipartUploadResult>"
+    store, _ = scripted(ok(document.encode()), ok(document.replace("FULL_OBJECT", "COMPOSITE").encode()))
+    assert (await store.complete_multipart("key", "id", PARTS)).checksum == CRC
+    assert (await store.complete_multipart("key", "id", PARTS)).checksum is None
+
+
+async def test_a_part_that_arrived_as_another_is_to_be_sent_again():
+    store, _ = scripted(ok(etag="e", x_amz_checksum_crc64nvme="AAAAAAAAAAI="))
+    with pytest.raises(
+        StoreError, match="crc64nvme:AAAAAAAAAAE= was sent, but crc64nvme:AAAAAAAAAAI= arrived"
+    ) as caught:
+        await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(("operation", "retryable"), [("put_part", True), ("complete", False)])
+@pytest.mark.parametrize("code", ["BadDigest", "XAmzContentChecksumMismatch"])
+async def test_damaged_bytes_are_sent_again_but_a_completion_has_none_to_send(operation, retryable, code):
+    store, _ = scripted(refusal(400, code))
+    with pytest.raises(StoreError) as caught:
+        if operation == "put_part":
+            await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+        else:
+            await store.complete_multipart("key", "id", PARTS, checksum=CRC)
+    assert caught.value.retryable is retryable

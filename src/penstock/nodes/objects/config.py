@@ -78,6 +78,11 @@ class ObjectStoreWriterConfig(NodeConfig):
         description="Bytes held in memory at most, parts in flight included; at least two of chunk_size. It also "
         "bounds the size of a part, and so of the object: 64 MiB allow 536 GiB at Amazon S3.",
     )
+    checksum: Literal["auto", "crc64nvme", "crc32c", "md5", "none"] = Field(
+        "auto",
+        description="Checksum that goes with the bytes, for the store to refuse what was damaged on the way. auto: the "
+        "strongest that the store is known to verify, or none.",
+    )
     content_type: str | None = Field(
         None, min_length=1, description="Media type of the object; by default that of the first packet."
     )

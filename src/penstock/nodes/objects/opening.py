@@ -97,5 +97,6 @@ def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = N
         chunk_size=config.chunk_size,
         parts_in_flight=config.parts_in_flight,
         memory_limit=config.memory_limit,
+        checksum=config.checksum,
         properties=ObjectProperties(config.content_type or content_type, config.metadata),
     )

@@ -28,6 +28,7 @@ from penstock.stores.base import (
     GIB,
     Body,
     Capability,
+    Checksum,
     ObjectInfo,
     ObjectProperties,
     PartInfo,
@@ -95,7 +96,13 @@ class LocalStore:
     # -- objects --------------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002 - there is no wire
     ) -> PutResult:
         operation = Operation("put", key)
         target = self._path(operation)
@@ -115,7 +122,7 @@ class LocalStore:
             finally:
                 temporary.unlink(missing_ok=True)
                 files.remove_empty(temporary.parent, private)
-            return PutResult(_etag(target.stat()))
+            return _made(target.stat())
 
         return await self._run(operation, write)
 
@@ -171,12 +178,27 @@ class LocalStore:
 
     # -- multipart upload -----------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self,
+        key: str,
+        properties: ObjectProperties | None = None,
+        *,
+        checksum: str | None = None,  # noqa: ARG002
+    ) -> str:
         operation = Operation("create_multipart", key)
         self._path(operation)
         return await self._run(operation, lambda: Upload.create(self._root, operation, properties))
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,
+        checksum: Checksum | None = None,  # noqa: ARG002
+    ) -> PartInfo:
         operation = Operation("put_part", key, upload_id, number)
         if number < 1 or offset < 0:
             raise operation.error(StoreError, f"parts count from 1 and offsets from 0, not {number} and {offset}")
@@ -187,14 +209,20 @@ class LocalStore:
         return await self._run(operation, lambda: Upload(self._root, operation).parts())
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> PutResult:
         operation = Operation("complete_multipart", key, upload_id)
         target = self._path(operation)
 
         def complete() -> PutResult:
             Upload(self._root, operation).complete(parts, target, if_absent=if_absent)
-            return PutResult(_etag(target.stat()))
+            return _made(target.stat())
 
         return await self._run(operation, complete)
 
@@ -237,6 +265,10 @@ class LocalStore:
 def _describe(key: str, status: os.stat_result) -> ObjectInfo:
     modified = datetime.fromtimestamp(status.st_mtime, UTC)
     return ObjectInfo(key, status.st_size, _etag(status), modified)
+
+
+def _made(status: os.stat_result) -> PutResult:
+    return PutResult(_etag(status), size=status.st_size)
 
 
 def _etag(status: os.stat_result) -> str:

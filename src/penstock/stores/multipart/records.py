@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.stores.base import MIB, ObjectProperties
+from penstock.stores.checksums import ChecksumChoice
 from penstock.stores.layers.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class UploadOptions:
         memory_limit: bytes that the buffer, the parts in flight and their retries hold together, at most.
         properties: what goes with the object.
         retry: how long and how often each request is tried.
+        checksum: ``crc64nvme``, ``crc32c``, ``md5`` or ``none``; ``auto`` is the strongest that the store verifies.
         grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
             cancellation met.
     """
@@ -42,6 +44,7 @@ class UploadOptions:
     memory_limit: int = 64 * MIB
     properties: ObjectProperties = field(default_factory=ObjectProperties)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    checksum: ChecksumChoice = "auto"
     grace_s: float = 10.0
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from penstock.errors import NotFound, StoreError
+from penstock.errors import NotFound, StoreError, describe
 from penstock.stores.base import PutResult
 from penstock.stores.multipart.records import MADE_BY
+from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.stores.base import MultipartStore, ObjectInfo, PartInfo
+    from penstock.stores.multipart.digest import UploadDigest
 
-__all__ = ["drop_upload", "expected_etag", "find_committed"]
+__all__ = ["drop_upload", "expected_etag", "find_committed", "found_wrong", "is_ambiguous"]
 
 ABORT_ROUNDS: Final = 3
 
@@ -36,7 +38,32 @@ async def find_committed(
         return None
     if info.size != size or not _is_ours(info, token, parts):
         return None
-    return PutResult(info.etag, None, info.checksum)
+    return PutResult(info.etag, None, info.checksum, info.size)
+
+
+async def found_wrong(
+    store: MultipartStore, key: str, made: PutResult, token: str, size: int, digest: UploadDigest
+) -> str | None:
+    """What is wrong with a committed object, in a line; None if nothing is.
+
+    ``made`` is what the store answered; if that is neither checksum nor size, the store is asked. An object that has
+    been replaced or removed since says nothing about ours.
+    """
+    theirs, stored = made.checksum, made.size
+    if theirs is None and stored is None:
+        try:
+            info = await store.head(key)
+        except StoreError as error:
+            logger.warning("'%s' was committed, but the store does not tell its size: %s", key, describe(error))
+            return None
+        if info.properties.metadata.get(MADE_BY, token) != token:
+            return None
+        theirs, stored = info.checksum, info.size
+    if digest.contradicts(theirs):
+        return f"the store holds {theirs}, but {digest.checksum()} was sent"
+    if stored is not None and stored != size:
+        return f"the store holds {stored} bytes, but {size} were sent"
+    return None
 
 
 async def drop_upload(store: MultipartStore, key: str, upload_id: str) -> bool:

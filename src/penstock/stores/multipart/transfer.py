@@ -18,7 +18,7 @@ from penstock.stores.base import ObjectProperties, PutResult
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart.failures import Failures
 from penstock.stores.multipart.records import INCOMPLETE, MADE_BY, MARKER_SUFFIX
-from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous
+from penstock.stores.multipart.settle import drop_upload, find_committed, found_wrong, is_ambiguous
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase, UploadState
 from penstock.telemetry import logger
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from penstock.stores.base import MultipartStore
     from penstock.stores.layers.base import Call
+    from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.records import UploadOptions
     from penstock.stores.multipart.state import Part
 
@@ -47,7 +48,12 @@ class Transfer:
     """
 
     def __init__(
-        self, store: MultipartStore, key: str, options: UploadOptions, on_part: Callable[[Part], None]
+        self,
+        store: MultipartStore,
+        key: str,
+        options: UploadOptions,
+        digest: UploadDigest,
+        on_part: Callable[[Part], None],
     ) -> None:
         self.key = key
         self.state = UploadState()
@@ -56,6 +62,7 @@ class Transfer:
         self.marker: str | None = None
         self._store = RetryLayer(store, options.retry, on_retry=self._count_retry)
         self._options = options
+        self._digest = digest
         self._on_part = on_part
         self._token = uuid.uuid4().hex
         self._opened_incomplete = False
@@ -102,7 +109,10 @@ class Transfer:
         with anyio.CancelScope() as scope:
             self._sending.add(scope)
             try:
-                info = await self._store.put_part(self.key, upload_id, part.number, part.body, offset=part.offset)
+                checksum = await self._digest.of_body(part.body, part.checksum)
+                info = await self._store.put_part(
+                    self.key, upload_id, part.number, part.body, offset=part.offset, checksum=checksum
+                )
             except BaseException as error:
                 self.state.returned(part)
                 self.failures.note(error)
@@ -127,7 +137,9 @@ class Transfer:
 
     async def _create(self, *, incomplete: bool) -> None:
         try:
-            upload_id = await self._store.create_multipart(self.key, self._properties(incomplete=incomplete))
+            upload_id = await self._store.create_multipart(
+                self.key, self._properties(incomplete=incomplete), checksum=self._digest.whole_algorithm
+            )
         except BaseException as error:
             self.state.move(Phase.BUFFERING)
             self._warn_of_stray(error)
@@ -144,7 +156,8 @@ class Transfer:
         self.state.move(Phase.COMMITTING)
         body = [block for part in self.state.waiting for block in part.body]
         try:
-            return await self._store.put(self.key, body, self._properties(incomplete=incomplete))
+            checksum = await self._digest.of_body(body, self._digest.whole())
+            return await self._store.put(self.key, body, self._properties(incomplete=incomplete), checksum=checksum)
         except StoreError as error:
             return await self._settle(error)
 
@@ -158,13 +171,25 @@ class Transfer:
         self.state.move(Phase.COMMITTING)
         upload_id = self.state.upload_id or ""
         try:
-            return await self._store.complete_multipart(self.key, upload_id, self.state.stored_parts())
+            return await self._store.complete_multipart(
+                self.key, upload_id, self.state.stored_parts(), checksum=self._digest.whole()
+            )
         except StoreError as error:
             return await self._settle(error)
 
-    async def remove_object(self) -> None:
-        """Delete the object that was just made, because it is not what was sent."""
-        await self._store.delete(self.key)
+    async def verify(self, made: PutResult) -> None:
+        """See that the object is what was sent; one that is not is removed.
+
+        A store that tells neither checksum nor size is asked once more. One that does not answer then is trusted, with
+        a warning, as it has confirmed the commit.
+
+        Raises:
+            StoreError: it is not.
+        """
+        wrong = await found_wrong(self._store, self.key, made, self._token, self.state.planned_bytes, self._digest)
+        if wrong is not None:
+            await self._store.delete(self.key)
+            raise StoreError(f"{wrong}; the object was removed", operation="commit", key=self.key)
 
     async def drop(self) -> tuple[PutResult | None, str | None]:
         """Leave nothing in the store, within ``grace_s``.

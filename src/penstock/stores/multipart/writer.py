@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from penstock.errors import StoreError, describe
-from penstock.stores.multipart.digest import StreamDigest
+from penstock.stores.checksums import choose_checksum
+from penstock.stores.multipart.digest import UploadDigest
 from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
@@ -58,9 +59,9 @@ class UploadWriter:
         self._options = options
         self._max_put_bytes = store.capability.max_put_bytes
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
-        self._digest = StreamDigest()
+        self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
         self._buffer = BlockBuffer(self._digest.update)
-        self._transfer = Transfer(store, key, options, self._part_stored)
+        self._transfer = Transfer(store, key, options, self._digest, self._part_stored)
         self._state = self._transfer.state
         self._on_event = on_event
         self._started = time.monotonic()
@@ -126,7 +127,7 @@ class UploadWriter:
             made = await self._transfer.put(incomplete=incomplete)
         else:
             made = await self._transfer.complete(incomplete=incomplete)
-        await self._verify(made)
+        await self._transfer.verify(made)
         return self._committed(made, incomplete=incomplete)
 
     async def abort(self) -> None:
@@ -206,15 +207,7 @@ class UploadWriter:
 
     def _cut_part(self) -> Part:
         size = self._buffer.size
-        return self._state.cut(self._buffer.take(), size)
-
-    async def _verify(self, made: PutResult) -> None:
-        ours = self._digest.checksum()
-        theirs = made.checksum
-        if theirs is None or theirs.algorithm != ours.algorithm or theirs.value == ours.value:
-            return
-        await self._transfer.remove_object()
-        raise self._refusal("commit", f"the store holds {theirs}, but {ours} was sent; the object was removed")
+        return self._state.cut(self._buffer.take(), size, self._digest.end_part())
 
     async def _drop(self, reason: str, event: str) -> str | None:
         made, problem = await self._transfer.drop()

@@ -16,7 +16,7 @@ from penstock.stores.base import Checksum, ObjectInfo, ObjectProperties, PutResu
 from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.xml import unquote_etag
 
-__all__ = ["object_info", "property_headers", "put_result", "read_checksum"]
+__all__ = ["algorithm_headers", "checksum_headers", "object_info", "property_headers", "put_result", "read_checksum"]
 
 CHECKSUMS = ("crc64nvme", "crc32c", "crc32")
 META = "x-amz-meta-"
@@ -62,9 +62,26 @@ def object_info(key: str, headers: Mapping[str, str]) -> ObjectInfo:
     )
 
 
-def put_result(headers: Mapping[str, str], etag: str) -> PutResult:
-    """What the answer to a PUT or Complete says of the new object."""
-    return PutResult(unquote_etag(etag), headers.get("x-amz-version-id"), read_checksum(headers))
+def algorithm_headers(algorithm: str | None) -> dict[str, str]:
+    """The headers that announce, at Create, a checksum of the whole object."""
+    if algorithm is None:
+        return {}
+    return {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": "FULL_OBJECT"}
+
+
+def checksum_headers(checksum: Checksum | None, *, whole: bool = False) -> dict[str, str]:
+    """The headers that give the checksum of a body or, at Complete, of the ``whole`` object."""
+    if checksum is None:
+        return {}
+    if checksum.algorithm == "md5":
+        return {} if whole else {"content-md5": checksum.value}
+    headers = {f"x-amz-checksum-{checksum.algorithm}": checksum.value}
+    return headers | {"x-amz-checksum-type": "FULL_OBJECT"} if whole else headers
+
+
+def put_result(headers: Mapping[str, str], etag: str, size: int | None = None) -> PutResult:
+    """What the answer to a PUT says of the new object; that to Complete comes as ``headers`` of the same names."""
+    return PutResult(unquote_etag(etag), headers.get("x-amz-version-id"), read_checksum(headers), size)
 
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:

@@ -17,6 +17,7 @@ from penstock.errors import NotFound, StoreError, Unsupported
 from penstock.stores.base import (
     Body,
     Capability,
+    Checksum,
     ObjectInfo,
     ObjectProperties,
     PartInfo,
@@ -27,8 +28,24 @@ from penstock.stores.base import (
 from penstock.stores.s3.addressing import S3Bucket
 from penstock.stores.s3.client import Query, S3Client
 from penstock.stores.s3.errors import S3Operation
-from penstock.stores.s3.headers import object_info, property_headers, put_result
-from penstock.stores.s3.xml import Element, complete_body, read_objects, read_parts, read_uploads, text, unquote_etag
+from penstock.stores.s3.headers import (
+    algorithm_headers,
+    checksum_headers,
+    object_info,
+    property_headers,
+    put_result,
+    read_checksum,
+)
+from penstock.stores.s3.xml import (
+    Element,
+    complete_body,
+    complete_headers,
+    read_objects,
+    read_parts,
+    read_uploads,
+    text,
+    unquote_etag,
+)
 from penstock.stores.signing import Signer
 from penstock.stores.transport import Transport
 
@@ -82,14 +99,20 @@ class S3Store:
     # -- objects --------------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         operation = S3Operation("put", key)
-        headers = property_headers(operation, properties)
+        headers = property_headers(operation, properties) | checksum_headers(checksum)
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_put)
         response = await self._client.call(operation, "PUT", headers=headers, body=body)
-        return put_result(response.headers, response.headers.get("etag", ""))
+        return put_result(response.headers, response.headers.get("etag", ""), body_size(body))
 
     async def head(self, key: str) -> ObjectInfo:
         operation = S3Operation("head", key)
@@ -137,9 +160,11 @@ class S3Store:
 
     # -- multipart upload -----------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self, key: str, properties: ObjectProperties | None = None, *, checksum: str | None = None
+    ) -> str:
         operation = S3Operation("create_multipart", key)
-        headers = property_headers(operation, properties)
+        headers = property_headers(operation, properties) | algorithm_headers(checksum)
         root, _ = await self._client.document(
             operation, "POST", "InitiateMultipartUploadResult", query=[("uploads", "")], headers=headers
         )
@@ -148,11 +173,25 @@ class S3Store:
             raise operation.not_s3(self._url, "it gives no upload id", 200)
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,  # noqa: ARG002 - parts need none here
+        checksum: Checksum | None = None,
+    ) -> PartInfo:
         operation = S3Operation("put_part", key, upload_id, number)
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
-        response = await self._client.call(operation, "PUT", query=query, body=body)
-        return PartInfo(number, body_size(body), unquote_etag(response.headers.get("etag", "")))
+        headers = checksum_headers(checksum)
+        response = await self._client.call(operation, "PUT", query=query, headers=headers, body=body)
+        stored = read_checksum(response.headers)
+        if stored and checksum and stored.algorithm == checksum.algorithm and stored != checksum:
+            message = f"{checksum} was sent, but {stored} arrived"
+            raise operation.error(StoreError, message, status=response.status, retryable=True)
+        return PartInfo(number, body_size(body), unquote_etag(response.headers.get("etag", "")), checksum)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         operation = S3Operation("list_parts", key, upload_id)
@@ -168,10 +207,16 @@ class S3Store:
             query = [*first, ("part-number-marker", marker)]
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         operation = S3Operation("complete_multipart", key, upload_id)
-        headers = {"content-type": "application/xml"}
+        headers = {"content-type": "application/xml", **checksum_headers(checksum, whole=True)}
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_complete)
         root, response = await self._client.document(
@@ -182,7 +227,7 @@ class S3Store:
             headers=headers,
             body=[complete_body(parts)],
         )
-        return put_result(response.headers, text(root, "ETag"))
+        return put_result({**response.headers, **complete_headers(root)}, text(root, "ETag"))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         with suppress(NotFound):
