@@ -11,10 +11,11 @@ import pytest
 from botocore.config import Config
 
 from penstock.errors import NotFound, PermissionDenied, StoreError, StoreUnavailable
-from penstock.stores.base import MIB, ObjectProperties
+from penstock.stores.base import MIB, Capability, ObjectProperties
 from penstock.stores.credentials import CredentialSettings, StaticCredentials, resolve_credentials
 from penstock.stores.resolve import open_store
 from penstock.stores.s3 import S3Bucket, S3Store
+from penstock.stores.s3.probe import probe
 from penstock.stores.signing import Signer
 from penstock.stores.transport import ThreadTransport
 from penstock.testing.seaweedfs import running_seaweedfs
@@ -166,6 +167,14 @@ async def test_a_server_that_is_not_s3_fails_the_check():
         with pytest.raises(StoreError, match=r"does not answer like an S3 store.*correct `endpoint`"):
             await store.check()
         await store.aclose()
+
+
+async def test_a_store_of_an_unknown_kind_can_be_asked_what_it_can(store, seaweedfs, other_client, bucket):
+    store._capability = Capability()
+    found = await probe(store, seaweedfs.endpoint)
+    assert (found.checksums, found.conditional_put) == (("crc64nvme", "crc32c", "md5"), True)
+    assert "Contents" not in other_client.list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in other_client.list_multipart_uploads(Bucket=bucket)
 
 
 @pytest.mark.slow

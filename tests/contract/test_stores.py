@@ -10,6 +10,7 @@ from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.local import LocalStore
 from penstock.stores.memory import MemoryStore
 from penstock.stores.resolve import open_store
+from penstock.stores.s3.profiles import PROFILES
 from penstock.testing.stores import StoreContract
 
 
@@ -31,14 +32,9 @@ class TestLocal(StoreContract):
 class TestS3(StoreContract):
     @pytest.fixture
     async def store(self, seaweedfs):
-        store = open_store(
-            seaweedfs.endpoint,
-            seaweedfs.make_bucket(),
-            credentials=seaweedfs.credentials,
-            capability=Capability(
-                checksums=("crc64nvme", "crc32c", "md5"), lists_in_order=False
-            ),  # directories come first
-        )
+        store = open_store(seaweedfs.endpoint, seaweedfs.make_bucket(), credentials=seaweedfs.credentials)
+        await store.check()  # recognises it
+        assert store.capability == PROFILES["seaweedfs"]
         yield store
         await store.aclose()
 

@@ -56,7 +56,7 @@ class Capability:
         max_part_bytes, max_parts, max_object_bytes: upper limits.
         max_put_bytes: largest object of a single put.
         equal_parts: all parts but the last must have one size.
-        conditional_put, conditional_complete: ``if_absent`` is honoured by put, by complete.
+        conditional_put, conditional_complete: ``if_absent`` is honoured by put, by complete, also of two that race.
         checksums: what the store verifies, strongest first: ``crc64nvme`` and ``crc32c`` of parts and of whole
             objects, ``md5`` (Content-MD5) of the body of a request.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.

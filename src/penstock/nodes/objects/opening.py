@@ -57,6 +57,8 @@ def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
         region=config.region,
         credentials=config.credentials(),
         addressing=config.addressing,
+        kind=config.store,
+        ask=config.probe,
         connections=config.parts_in_flight + 1,
     )
 
@@ -68,24 +70,26 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
         Bytes of the largest object that the store and the memory limit allow.
 
     Raises:
-        ConfigurationError: the store does not take parts of ``chunk_size``.
+        ConfigurationError: the store does not take parts of ``chunk_size``, or lacks what the parameters ask for.
         NotFound: no such bucket.
         PermissionDenied: the credentials are wrong or do not reach it.
         StoreUnavailable: nothing answers.
     """
+    from penstock.stores.checksums import choose_checksum
     from penstock.stores.layers.retry import RetryLayer, RetryPolicy
     from penstock.stores.multipart.digest import StreamDigest
     from penstock.stores.multipart.parts import plan_parts
 
     await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first bytes come
-    plan = plan_parts(config.chunk_size, store.capability, config.memory_limit)
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
             await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
     except TimeoutError as error:
         message = f"{store.url} does not answer within {CHECK_TIMEOUT_S:g} s"
         raise StoreUnavailable(message, operation="check") from error
-    return plan.capacity_bytes
+    capability = store.capability  # only now: the check may have found out what it is
+    choose_checksum(config.checksum, capability, store.url)
+    return plan_parts(config.chunk_size, capability, config.memory_limit).capacity_bytes
 
 
 def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = None) -> UploadOptions:

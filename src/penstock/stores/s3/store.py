@@ -36,6 +36,8 @@ from penstock.stores.s3.headers import (
     put_result,
     read_checksum,
 )
+from penstock.stores.s3.probe import probe
+from penstock.stores.s3.profiles import PROFILES, StoreKind, recognise_host, recognise_server
 from penstock.stores.s3.xml import (
     Element,
     complete_body,
@@ -59,7 +61,10 @@ class S3Store:
         bucket: where it is.
         signer: who we are there.
         transport: to the bucket's origin; closed with the store.
-        capability: what this store can do; Amazon's by default.
+        capability: what this store can do; by default it follows from ``kind``.
+        kind: the entry of ``profiles``; ``auto`` goes by the host, or else by what the answer to ``check`` says, and
+            is ``generic`` until then.
+        ask: let ``check`` find out what a store of an unknown kind can do, by ``probe``, which writes to the bucket.
         page_size: entries in an answer to a listing, 1 to 1000; more is asked for as it is wanted.
     """
 
@@ -70,12 +75,17 @@ class S3Store:
         transport: Transport,
         capability: Capability | None = None,
         *,
+        kind: StoreKind = "auto",
+        ask: bool = False,
         page_size: int = 1000,
     ) -> None:
         self._client = S3Client(bucket, signer, transport)
         self._url = bucket.url
         self._page = str(page_size)
-        self._capability = capability or Capability()
+        known = recognise_host(bucket.endpoint.host) if kind == "auto" else kind
+        self._capability = capability or PROFILES[known or "generic"]
+        self._unknown = capability is None and known is None
+        self._ask = ask
 
     @property
     def url(self) -> str:
@@ -89,9 +99,29 @@ class S3Store:
         return f"<S3Store {self._url}>"
 
     async def check(self) -> None:
-        """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3."""
+        """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3.
+
+        What ``capability`` says of a store of an unknown kind is known afterwards.
+        """
         operation = S3Operation("check", bucket=self._url)
-        await self._client.document(operation, "GET", "ListBucketResult", query=[("list-type", "2"), ("max-keys", "1")])
+        query = [("list-type", "2"), ("max-keys", "1")]
+        _, response = await self._client.document(operation, "GET", "ListBucketResult", query=query)
+        if self._unknown:
+            await self._recognise(response.headers.get("server", ""))
+
+    async def _recognise(self, server: str) -> None:
+        kind = recognise_server(server)
+        if kind is not None:
+            self._capability = PROFILES[kind]
+        elif self._ask:
+            endpoint = str(self._client.bucket.endpoint)
+            self._capability = Capability()  # while it is being found out, it may try everything
+            try:
+                self._capability = await probe(self, endpoint)
+            except BaseException:
+                self._capability = PROFILES["generic"]
+                raise
+        self._unknown = False
 
     async def aclose(self) -> None:
         await self._client.transport.aclose()
