@@ -88,6 +88,11 @@ class ObjectStoreWriterConfig(NodeConfig):
         description="Bytes held in memory at most, parts in flight included; at least two of chunk_size. It also "
         "bounds the size of a part, and so of the object: 64 MiB allow 536 GiB at Amazon S3.",
     )
+    if_exists: Literal["overwrite", "fail", "rename"] = Field(
+        "overwrite",
+        description="What becomes of an object that has the key already: replace it once the new one is complete; fail "
+        "and leave it; or write under the next free name, KEY-1, KEY-2 … with the number before the extension.",
+    )
     checksum: Literal["auto", "crc64nvme", "crc32c", "md5", "none"] = Field(
         "auto",
         description="Checksum that goes with the bytes, for the store to refuse what was damaged on the way. auto: the "

@@ -102,5 +102,6 @@ def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = N
         parts_in_flight=config.parts_in_flight,
         memory_limit=config.memory_limit,
         checksum=config.checksum,
+        if_exists=config.if_exists,
         properties=ObjectProperties(config.content_type or content_type, config.metadata),
     )

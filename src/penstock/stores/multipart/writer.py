@@ -41,8 +41,6 @@ class UploadWriter:
     """The open end of an upload; made by ``open_upload``, used by one task at a time.
 
     Attributes:
-        key: the object's key.
-        url: store and key, for people.
         result: the committed object, once it is.
     """
 
@@ -53,8 +51,6 @@ class UploadWriter:
         options: UploadOptions,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
-        self.key = key
-        self.url = f"{store.url}/{key}"
         self.result: UploadResult | None = None
         self._options = options
         self._max_put_bytes = store.capability.max_put_bytes
@@ -63,6 +59,7 @@ class UploadWriter:
         self._buffer = BlockBuffer(self._digest.update)
         self._transfer = Transfer(store, key, options, self._digest, self._part_stored)
         self._state = self._transfer.state
+        self._store_url = store.url
         self._on_event = on_event
         self._started = time.monotonic()
         self._group: TaskGroup | None = None
@@ -148,6 +145,16 @@ class UploadWriter:
     def size(self) -> int:
         """Bytes accepted so far."""
         return self._state.planned_bytes + self._buffer.size
+
+    @property
+    def key(self) -> str:
+        """The object's key; ``if_exists: rename`` settles it when the first bytes are stored."""
+        return self._transfer.key
+
+    @property
+    def url(self) -> str:
+        """Store and key, for people."""
+        return f"{self._store_url}/{self.key}"
 
     @property
     def settled(self) -> bool:

@@ -431,3 +431,23 @@ async def test_a_store_that_fails_for_good_is_reported_while_the_input_is_silent
         await running.run()
     assert (running.writer.memory.read("k"), running.writer.memory.open_uploads) == (None, [])
     assert running.ctx.events[-1][0] == OBJECT_FAILED
+
+
+# -- what the store can do ----------------------------------------------------------------------------
+
+
+async def test_a_checksum_that_the_store_does_not_verify_is_refused_at_the_start():
+    node = Writer(checksum="crc32c")
+    with pytest.raises(ConfigurationError, match="not known to verify the checksum crc32c"):
+        await node.prepare(FakeContext())
+    node.memory = MemoryStore(capability=Capability(checksums=("crc32c",)))
+    await node.prepare(FakeContext())
+
+
+@pytest.mark.parametrize(("if_exists", "key"), [("overwrite", "k"), ("rename", "k-1")])
+async def test_what_becomes_of_an_object_that_is_there_is_a_parameter(if_exists, key):
+    node = Writer(if_exists=if_exists)
+    await node.memory.put("k", [b"earlier"])
+    result = await run_node(node, packets(1))
+    assert node.memory.read(key) == joined(packets(1))
+    assert [fields["key"] for event, fields in result.context.events if event == OBJECT_COMMITTED] == [key]
