@@ -56,6 +56,16 @@ async def test_what_we_put_another_client_gets(store, bucket, other_client):
     assert (got["ContentType"], got["Metadata"]) == ("audio/ogg", {"take": "7"})
 
 
+async def test_another_client_sees_the_tags_of_what_we_put(store, bucket, other_client):
+    properties = ObjectProperties(tags={"keep": "30 d", "a": "b+c"})
+    await store.put("put", [b"x"], properties)
+    upload_id = await store.create_multipart("parts", properties)
+    await store.complete_multipart("parts", upload_id, [await store.put_part("parts", upload_id, 1, [b"x"], offset=0)])
+    for key in ("put", "parts"):
+        found = other_client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in found} == properties.tags
+
+
 async def test_what_another_client_put_we_get(store, bucket, other_client):
     other_client.put_object(Bucket=bucket, Key="a b/ü", Body=b"theirs", Metadata={"who": "them"})
     assert b"".join([piece async for piece in store.get("a b/ü")]) == b"theirs"

@@ -10,9 +10,11 @@ Cancelling a call stops the transfer promptly; whether the request had its effec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from penstock.stores.properties import ObjectProperties
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +65,7 @@ class Capability:
         lists_uploads: ``list_uploads`` is complete and up to date.
         lists_in_order: ``list`` goes by the order of keys; Amazon's directory buckets and some others do not.
         properties: content type and metadata are kept; otherwise they are dropped.
+        extras: the other fields of ObjectProperties that are kept; none by default, not Amazon's.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
             overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
     """
@@ -81,20 +84,8 @@ class Capability:
     lists_uploads: bool = True
     lists_in_order: bool = True
     properties: bool = True
+    extras: frozenset[str] = frozenset()
     in_place: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectProperties:
-    """What goes with the bytes of an object.
-
-    Attributes:
-        content_type: media type, stored and served with the object.
-        metadata: user metadata; names are lower case.
-    """
-
-    content_type: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from penstock.stores.base import (
     body_size,
 )
 from penstock.stores.checksums import checksum_of
+from penstock.stores.properties import HTTP_EXTRAS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -68,7 +69,7 @@ class MemoryStore:
 
     def __init__(self, name: str = "memory", capability: Capability | None = None) -> None:
         self.name = name
-        self._capability = capability or Capability()
+        self._capability = capability or Capability(extras=HTTP_EXTRAS | {"tags"})
         self._objects: dict[str, _Stored] = {}
         self._uploads: dict[str, _Upload] = {}
 

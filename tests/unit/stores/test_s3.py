@@ -1,6 +1,7 @@
 """The S3 store over a transport that answers by script: requests as they are written, answers as they are read."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -416,3 +417,59 @@ async def test_damaged_bytes_are_sent_again_but_a_completion_has_none_to_send(op
         else:
             await store.complete_multipart("key", "id", PARTS, checksum=CRC)
     assert caught.value.retryable is retryable
+
+
+# -- properties -----------------------------------------------------------------------------------------
+
+ALL = ObjectProperties(
+    content_type="audio/ogg",
+    metadata={"take": "7"},
+    cache_control="max-age=60",
+    content_disposition='attachment; filename="a b.ogg"',
+    content_encoding="gzip",
+    content_language="de",
+    tags={"keep": "30 d", "a&b": "c=d"},
+    storage_class="STANDARD_IA",
+    acl="public-read",
+    sse="aws:kms",
+    kms_key_id="arn:aws:kms:eu-west-1:1:key/2",
+)
+HEADERS = {
+    "content-type": "audio/ogg",
+    "x-amz-meta-take": "7",
+    "cache-control": "max-age=60",
+    "content-disposition": 'attachment; filename="a b.ogg"',
+    "content-encoding": "gzip",
+    "content-language": "de",
+    "x-amz-tagging": "a%26b=c%3Dd&keep=30%20d",
+    "x-amz-storage-class": "STANDARD_IA",
+    "x-amz-acl": "public-read",
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:eu-west-1:1:key/2",
+}
+
+
+async def test_every_property_has_its_header_in_a_put_and_at_the_opening_of_an_upload():
+    opened = ok(b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    store, transport = scripted(ok(etag="e"), opened)
+    await store.put("key", [b"x"], ALL)
+    await store.create_multipart("key", ALL)
+    for _, _, headers, _ in transport.asked:
+        sent = {name.lower(): value for name, value in headers.items()}
+        assert {name: sent.get(name) for name in HEADERS} == HEADERS
+
+
+async def test_what_head_tells_are_the_properties_again():
+    answer = {name.replace("-", "_"): value for name, value in HEADERS.items() if name != "x-amz-tagging"}
+    store, _ = scripted(ok(content_length="1", **answer))
+    found = (await store.head("key")).properties
+    assert found == replace(ALL, tags={})
+
+
+@pytest.mark.parametrize("value", ["", "a\r\nx-evil: 1", "ü", " a"])
+@pytest.mark.parametrize("name", ["cache_control", "storage_class", "acl", "kms_key_id"])
+async def test_a_property_that_no_header_can_carry_is_refused(name, value):
+    store, transport = scripted()
+    with pytest.raises(Unsupported, match=name):
+        await store.put("key", [b"x"], ObjectProperties(**{name: value}))
+    assert transport.asked == []

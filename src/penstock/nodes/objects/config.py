@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
@@ -11,6 +11,7 @@ from pydantic_core import PydanticKnownError
 from penstock.errors import ConfigurationError
 from penstock.nodes.base import NodeConfig
 from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.nodes.objects.properties import PropertyParameters
 from penstock.nodes.objects.rotation import RotateConfig
 from penstock.nodes.types import ByteSize
 
@@ -26,7 +27,7 @@ VALUE: Final = re.compile(r"[ -~]*")
 CREDENTIALS: Final = (("access_key_id", "access_key_id_env"), ("secret_access_key", "secret_key_env"))
 
 
-class ObjectStoreWriterConfig(NodeConfig):
+class WriterParameters(NodeConfig):
     """Where the object goes, who we are there, and how it is cut."""
 
     url: str | None = Field(
@@ -182,7 +183,7 @@ class ObjectStoreWriterConfig(NodeConfig):
         return value
 
     @model_validator(mode="after")
-    def _names_every_object(self) -> ObjectStoreWriterConfig:
+    def _names_every_object(self) -> Self:
         if self.rotate is not None and not KeyTemplate.parse(self.location().key).tells_objects_apart:
             raise ValueError(
                 "rotate writes one object after the other, but all would have the same key: put {seq:05d}, {uuid} or "
@@ -191,7 +192,7 @@ class ObjectStoreWriterConfig(NodeConfig):
         return self
 
     @model_validator(mode="after")
-    def _has_credentials(self) -> ObjectStoreWriterConfig:
+    def _has_credentials(self) -> Self:
         if self.location().kind != "s3":
             return self
         key, secret = (any(getattr(self, name) is not None for name in pair) for pair in CREDENTIALS)
@@ -231,3 +232,7 @@ class ObjectStoreWriterConfig(NodeConfig):
             session_token_env=self.session_token_env,
             ambient_credentials=self.ambient_credentials,
         )
+
+
+class ObjectStoreWriterConfig(PropertyParameters, WriterParameters):
+    """All parameters of the node; those of its properties come last."""

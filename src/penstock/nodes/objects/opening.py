@@ -79,6 +79,7 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
     from penstock.stores.layers.retry import RetryLayer, RetryPolicy
     from penstock.stores.multipart.digest import StreamDigest
     from penstock.stores.multipart.parts import plan_parts
+    from penstock.stores.properties import require_supported
 
     await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first bytes come
     try:
@@ -89,12 +90,12 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
         raise StoreUnavailable(message, operation="check") from error
     capability = store.capability  # only now: the check may have found out what it is
     choose_checksum(config.checksum, capability, store.url)
+    require_supported(config.properties(None, {}), capability, store.url)
     return plan_parts(config.chunk_size, capability, config.memory_limit).capacity_bytes
 
 
 def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = None) -> UploadOptions:
     """The options of an upload; ``content_type`` is used where the parameters give none."""
-    from penstock.stores.base import ObjectProperties
     from penstock.stores.multipart import UploadOptions
 
     return UploadOptions(
@@ -103,5 +104,5 @@ def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = N
         memory_limit=config.memory_limit,
         checksum=config.checksum,
         if_exists=config.if_exists,
-        properties=ObjectProperties(config.content_type or content_type, config.metadata),
+        properties=config.properties(config.content_type or content_type, config.metadata),
     )

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from stat import S_ISREG
 
@@ -192,14 +193,14 @@ def keeps_properties(directory: Path) -> bool:
 
 
 def save_properties(descriptor: int, properties: ObjectProperties | None, operation: Operation) -> None:
-    """Keep content type and metadata in an attribute of the file; dropped where the file system has none.
+    """Keep the properties in an attribute of the file; dropped where the file system has none.
 
     Raises:
         Unsupported: they are too large for it.
     """
     if properties is None or properties == ObjectProperties() or not hasattr(os, "setxattr"):
         return
-    record = {"content_type": properties.content_type, "metadata": dict(properties.metadata)}
+    record = {name: value for name, value in asdict(properties).items() if value}
     try:
         os.setxattr(descriptor, ATTRIBUTE, json.dumps(record).encode())
     except OSError as error:
@@ -216,7 +217,7 @@ def load_properties(path: Path) -> ObjectProperties:
         return ObjectProperties()
     try:
         record = json.loads(os.getxattr(path, ATTRIBUTE))
-        return ObjectProperties(record["content_type"], record["metadata"])
+        return ObjectProperties(**record)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise

@@ -2,7 +2,7 @@
 
 It needs nothing but a file system that can link and rename. What is under way lives in ``ROOT/.penstock``, which is
 removed when there is nothing in it. Stored means stored: parts and objects have been synced to the disk when their call
-returns. Content type and metadata live in a user attribute of the file (``user.penstock``), so that there are no files
+returns. Properties live in a user attribute of the file (``user.penstock``), so that there are no files
 beside the objects; ``Capability.properties`` says whether the file system has such attributes.
 
 Caveats: a key cannot be an object and the beginning of other keys at once; an ETag is made of size and time of change,
@@ -40,6 +40,7 @@ from penstock.stores.local.keys import PRIVATE, InvalidKey, key_path
 from penstock.stores.local.uploads import Upload, list_uploads
 from penstock.stores.offload import run_to_end
 from penstock.stores.operation import Operation
+from penstock.stores.properties import HTTP_EXTRAS
 
 __all__ = ["LocalStore"]
 
@@ -65,13 +66,15 @@ class LocalStore:
 
     @cached_property
     def capability(self) -> Capability:
+        keeps = files.keeps_properties(files.nearest_directory(self._root))
         return Capability(
             min_part_bytes=0,
             max_part_bytes=GIB,
             max_parts=UNLIMITED,
             max_object_bytes=UNLIMITED,
             max_put_bytes=UNLIMITED,
-            properties=files.keeps_properties(files.nearest_directory(self._root)),
+            properties=keeps,
+            extras=HTTP_EXTRAS | {"tags"} if keeps else frozenset(),
             in_place=True,
         )
 

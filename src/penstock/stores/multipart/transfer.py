@@ -165,6 +165,12 @@ class Transfer:
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
 
+    @property
+    def fits_one_put(self) -> bool:
+        """Whether what there is can be put at once: one part, and no upload for it."""
+        single = self.state.upload_id is None and self.state.next_number == 2
+        return single and self.state.planned_bytes <= self._store.capability.max_put_bytes
+
     # -- ends -----------------------------------------------------------------------------------------
 
     async def put(self, *, incomplete: bool) -> PutResult:

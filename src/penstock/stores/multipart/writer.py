@@ -22,6 +22,7 @@ from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.transfer import Transfer
+from penstock.stores.properties import require_supported
 from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, PART_COMPLETE, logger
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ class UploadWriter:
     ) -> None:
         self.result: UploadResult | None = None
         self._options = options
-        self._max_put_bytes = store.capability.max_put_bytes
+        self._store = store
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
+        require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
         self._buffer = BlockBuffer(self._digest.update)
         self._transfer = Transfer(store, key, options, self._digest, self._part_stored)
         self._state = self._transfer.state
-        self._store_url = store.url
         self._on_event = on_event
         self._started = time.monotonic()
         self._group: TaskGroup | None = None
@@ -119,8 +120,7 @@ class UploadWriter:
         if self._buffer.size or self._state.next_number == 1:
             self._cut_part()
         self._buffer.close()
-        whole = self._state.upload_id is None and self._state.next_number == 2 and self.size <= self._max_put_bytes
-        if whole:
+        if self._transfer.fits_one_put:
             made = await self._transfer.put(incomplete=incomplete)
         else:
             made = await self._transfer.complete(incomplete=incomplete)
@@ -154,7 +154,7 @@ class UploadWriter:
     @property
     def url(self) -> str:
         """Store and key, for people."""
-        return f"{self._store_url}/{self.key}"
+        return f"{self._store.url}/{self.key}"
 
     @property
     def settled(self) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from penstock.stores.base import GIB, TIB, Capability
 from penstock.stores.checksums import CHOICES
+from penstock.stores.properties import ALL_EXTRAS, HTTP_EXTRAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,32 +28,37 @@ DAY_S: Final = 86_400.0
 
 PROFILES: Final[Mapping[str, Capability]] = MappingProxyType(
     {
-        "aws": Capability(checksums=CHOICES),
+        "aws": Capability(checksums=CHOICES, extras=ALL_EXTRAS),
         "minio": Capability(
             checksums=("crc64nvme", "md5"),  # other checksums of whole objects of parts fail
             upload_expiry_s=DAY_S,  # counted from the opening of the upload, also while parts arrive
             lists_uploads=False,  # only those of one exact key
+            extras=ALL_EXTRAS - {"acl"},  # ignored
         ),
         "rustfs": Capability(
             checksums=("md5",),
             upload_expiry_s=DAY_S,
             conditional_complete=False,  # supported in part
             lists_uploads=False,  # early versions take a prefix for a key
+            extras=HTTP_EXTRAS | {"tags"},
         ),
         "ceph": Capability(
             checksums=("md5",),  # others are ignored before version 19
             conditional_complete=False,  # the condition is ignored
+            extras=ALL_EXTRAS - {"tags"},  # lost, if given when an upload is opened
         ),
         "r2": Capability(
             checksums=("md5",),
             equal_parts=True,
             max_object_bytes=5 * TIB - 5 * GIB,  # 4.995 TiB
             upload_expiry_s=7 * DAY_S,
+            extras=HTTP_EXTRAS | {"storage_class"},
         ),
         "seaweedfs": Capability(
             checksums=CHOICES,
             conditional_complete=False,  # honoured, but not when two complete at once
             lists_in_order=False,  # directories come first
+            extras=HTTP_EXTRAS | {"tags", "storage_class"},  # encryption wants a key service of its own
         ),
         "generic": Capability(
             checksums=("md5",),  # part of S3 from its beginning: verified or ignored, but never refused
@@ -60,6 +66,7 @@ PROFILES: Final[Mapping[str, Capability]] = MappingProxyType(
             conditional_complete=False,
             lists_uploads=False,
             lists_in_order=False,
+            extras=HTTP_EXTRAS,
         ),
     }
 )

@@ -451,3 +451,48 @@ async def test_what_becomes_of_an_object_that_is_there_is_a_parameter(if_exists,
     result = await run_node(node, packets(1))
     assert node.memory.read(key) == joined(packets(1))
     assert [fields["key"] for event, fields in result.context.events if event == OBJECT_COMMITTED] == [key]
+
+
+PROPERTIES = {"cache_control": "no-store", "content_language": "de", "tags": {"keep": "30d"}}
+
+
+async def test_properties_of_the_object_are_parameters():
+    node = Writer(**PROPERTIES, metadata={"take": "1"})
+    node.memory = MemoryStore()
+    await run_node(node, packets(1))
+    found = (await node.memory.head("k")).properties
+    assert {name: getattr(found, name) for name in PROPERTIES} == PROPERTIES
+    assert (found.content_type, found.metadata["take"]) == ("audio/ogg", "1")
+
+
+@pytest.mark.parametrize(
+    "given", [{"acl": "private"}, {"sse": "AES256"}, {"sse": "aws:kms", "kms_key_id": "k"}, {"storage_class": "COLD"}]
+)
+async def test_a_property_that_the_store_would_drop_is_refused_at_the_start(given):
+    node = Writer(**given)
+    node.memory = MemoryStore()
+    expected = f"memory://memory is not known to keep {', '.join(sorted(given))}; it keeps cache_control"
+    with pytest.raises(ConfigurationError, match=expected):
+        await node.prepare(FakeContext())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cache_control": ""},
+        {"acl": "a\r\nb"},
+        {"storage_class": "ü"},
+        {"kms_key_id": "k"},
+        {"tags": {str(n): "" for n in range(11)}},
+        {"tags": {"": "x"}},
+        {"tags": {"x" * 129: ""}},
+        {"tags": {"x": "y" * 257}},
+    ],
+)
+def test_properties_that_no_store_takes_are_errors_of_the_check(given):
+    assert list(errors(**PLACE, **given)) == list(given)
+
+
+def test_properties_at_the_limits_are_taken():
+    ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {"x" * 128: "y" * 256}})
+    ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {str(n): "" for n in range(10)}})
