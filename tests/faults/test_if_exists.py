@@ -213,7 +213,9 @@ async def assert_no_byte_is_lost(store, results, size, if_exists):
     found = {key: await read(store, key) for key in await keys(store, "race/")}
     won = {n: result.key for n, result in enumerate(results) if not isinstance(result, BaseException)}
     assert found == {key: bytes([n + 1]) * size for n, key in won.items()}
+    assert len(set(won.values())) == len(won)
     if if_exists == "rename":
+        assert [result for result in results if isinstance(result, BaseException)] == []
         assert sorted(found) == sorted(numbered("race/take.ogg", n) for n in range(len(results)))
     else:
         assert len(won) == 1

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 IOV_MAX = 1024
+CREATE_TRIES = 100
 ATTRIBUTE = "user.penstock"
 _ABSENT = {errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -88,14 +89,18 @@ def translating(operation: Operation, root: Path) -> Iterator[None]:
 def create_file(path: Path) -> int:
     """Create a file for writing, with the directories on its way, and return its descriptor.
 
-    Another writer may remove an empty private directory just before we use it; it is then made again.
+    Another writer may remove an empty private directory just before we use it, also while ``mkdir`` looks at what it
+    has found; it is then made again.
     """
+    tries = 0
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):
+            tries += 1
+            if tries == CREATE_TRIES:
+                raise
 
 
 def write_at(descriptor: int, body: Body, offset: int) -> None:
