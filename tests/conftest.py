@@ -2,6 +2,7 @@
 
 import pytest
 
+from penstock.testing.azurite import azurite  # noqa: F401 - a fixture
 from penstock.testing.seaweedfs import seaweedfs  # noqa: F401 - a fixture
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "MissingDependency",
     "NodeError",
     "NotFound",
+    "ObjectChanged",
     "PenstockError",
     "PermissionDenied",
     "PipelineInvalid",
@@ -161,6 +162,10 @@ class UploadGone(NotFound):
 
 class AlreadyExists(StoreError):
     """A conditional write found an object under the key."""
+
+
+class ObjectChanged(StoreError):
+    """The object is not the one whose etag was given: it was replaced meanwhile."""
 
 
 class PermissionDenied(StoreError):

@@ -57,6 +57,9 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 return NodeCase({"path": str(tmp_path / "a")})
             case "core::file_writer":
                 return NodeCase({"path": str(tmp_path / "a")}, {"in": [Binary(b"x")]})
+            case "core::object_store_reader":
+                (tmp_path / "a").write_bytes(bytes(100_000))
+                return NodeCase({"url": f"{tmp_path.as_uri()}/a", "chunk_size": 10_000})
             case "core::object_store_writer":
                 (tmp_path / "bucket").mkdir()
                 place = {"endpoint": tmp_path.as_uri(), "bucket": "bucket", "key": "a"}

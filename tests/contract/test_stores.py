@@ -4,13 +4,16 @@ import uuid
 
 import pytest
 
+from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import Capability
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.local import LocalStore
 from penstock.stores.memory import MemoryStore
+from penstock.stores.opendal import OpenDALStore
 from penstock.stores.resolve import open_store
 from penstock.stores.s3.profiles import PROFILES
+from penstock.testing.objects import ObjectContract
 from penstock.testing.stores import StoreContract
 
 
@@ -37,6 +40,26 @@ class TestS3(StoreContract):
         assert store.capability == PROFILES["seaweedfs"]
         yield store
         await store.aclose()
+
+
+@pytest.mark.server
+class TestAzure(StoreContract):
+    @pytest.fixture
+    async def store(self, azurite):
+        store = AzureStore(azurite.container(azurite.make_container()))
+        yield store
+        await store.aclose()
+
+
+@pytest.mark.parametrize("service", ["fs", "memory"])
+class TestOpenDAL(ObjectContract):
+    """The plain half, over two services: one that renames, and one that does not."""
+
+    @pytest.fixture
+    async def store(self, service, tmp_path):
+        root = tmp_path / "bucket"
+        yield OpenDALStore(service, {"root": str(root)} if service == "fs" else {})
+        assert not list(root.rglob("*.penstock-part"))
 
 
 class TestLayers(StoreContract):

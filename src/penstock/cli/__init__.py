@@ -1,4 +1,4 @@
-"""The command line: ``penstock run``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``.
+"""The command line: ``penstock run``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``, ``uploads``.
 
 Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
 stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 nodes_app = typer.Typer(help="Show the kinds of node there are.", no_args_is_help=True)
 app.add_typer(nodes_app, name="nodes")
+
+uploads_app = typer.Typer(help="Show uploads that are not finished.", no_args_is_help=True)
+app.add_typer(uploads_app, name="uploads")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.", show_default=False)]
 SetOption = Annotated[
@@ -172,6 +175,25 @@ def inspect(
     from penstock.cli.inspect import InspectArguments, inspect_command
 
     inspect_command(InspectArguments(target, endpoint, region, against, plain, as_json))
+
+
+@uploads_app.command("list")
+def uploads_list(
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="Such as s3://bucket/takes/ or file:recordings/.")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="URL", help="The store of an s3:// URL, if it is not AWS.")
+    ] = None,
+    region: Annotated[str, typer.Option("--region", help="The store's region.")] = "us-east-1",
+    as_json: JsonOption = False,
+) -> None:
+    """List the uploads that are open in a store: under way, or left behind by a process that died.
+
+    Each with its age, the parts and bytes that are stored, key and upload id. Credentials of an s3:// URL come from
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the other usual places.
+    """
+    from penstock.cli.uploads import ListArguments, list_command
+
+    list_command(ListArguments(prefix, endpoint, region, as_json))
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ import anyio
 from anyio import to_thread
 
 from penstock.cli.console import Exit, fail, human_bytes, say
+from penstock.cli.place import locate
 from penstock.errors import BadData, ConfigurationError, NotFound, PenstockError
 from penstock.media.probe import MediaInfo, StreamInfo, probe
 from penstock.stores.multipart.digest import StreamDigest
-from penstock.stores.resolve import open_location, parse_url
+from penstock.stores.resolve import open_location
 from penstock.stores.seekable import SeekableObject
 
 if TYPE_CHECKING:
@@ -98,14 +99,9 @@ async def _inspect(arguments: InspectArguments) -> Inspection:
 
 
 def _open(arguments: InspectArguments) -> tuple[ObjectStore, str]:
-    target = arguments.target
-    location = parse_url(target if ":" in target.split("/", 1)[0] else Path(target).resolve().as_uri())
+    location = locate(arguments.target, arguments.endpoint)
     if not location.key:
-        raise ConfigurationError(f"'{target}' names no object: the key is missing")
-    if arguments.endpoint is not None:
-        if location.kind != "s3" or location.endpoint:
-            raise ConfigurationError("--endpoint goes with an s3:// URL")
-        location = type(location)("s3", arguments.endpoint, location.bucket, location.key)
+        raise ConfigurationError(f"'{arguments.target}' names no object: the key is missing")
     return open_location(location, region=arguments.region), location.key
 
 

@@ -16,6 +16,7 @@ BUILTIN: Final[dict[str, str]] = {
     "containers::ogg::muxer": "penstock.nodes.containers.ogg_muxer:OggMuxer",
     "core::file_reader": "penstock.nodes.files.file_reader:FileReader",
     "core::file_writer": "penstock.nodes.files.file_writer:FileWriter",
+    "core::object_store_reader": "penstock.nodes.objects.object_store_reader:ObjectStoreReader",
     "core::object_store_writer": "penstock.nodes.objects.object_store_writer:ObjectStoreWriter",
     "core::passthrough": "penstock.nodes.flow.passthrough:Passthrough",
     "core::sink": "penstock.nodes.flow.sink:Sink",

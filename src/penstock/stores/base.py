@@ -53,7 +53,7 @@ class Capability:
     """What a store can do, and its limits; the defaults are those of Amazon S3 (User Guide, "Multipart upload limits").
 
     Attributes:
-        multipart: it is a MultipartStore.
+        multipart: it has multipart upload; otherwise those methods raise Unsupported, and an object is one put.
         min_part_bytes: least size of every part but the last.
         max_part_bytes, max_parts, max_object_bytes: upper limits.
         max_put_bytes: largest object of a single put.
@@ -63,7 +63,10 @@ class Capability:
             objects, ``md5`` (Content-MD5) of the body of a request.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.
         lists_uploads: ``list_uploads`` is complete and up to date.
+        closes_uploads: an upload that is completed or aborted is gone with its parts, and takes no more. Otherwise what
+            was sent, or comes late, is kept, hidden, until it expires or an object is made under the key.
         lists_in_order: ``list`` goes by the order of keys; Amazon's directory buckets and some others do not.
+        etags: ``put`` and ``head`` tell an ETag, which changes with the object.
         properties: content type and metadata are kept; otherwise they are dropped.
         extras: the other fields of ObjectProperties that are kept; none by default, not Amazon's.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
@@ -82,7 +85,9 @@ class Capability:
     checksums: tuple[str, ...] = ()
     upload_expiry_s: float | None = None
     lists_uploads: bool = True
+    closes_uploads: bool = True
     lists_in_order: bool = True
+    etags: bool = True
     properties: bool = True
     extras: frozenset[str] = frozenset()
     in_place: bool = False
@@ -195,11 +200,21 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         """Iterate over the bytes ``start`` to ``end`` (exclusive; None is the end of the object) in pieces.
+
+        Args:
+            key: the object.
+            start: first byte.
+            end: the byte after the last.
+            if_match: the etag that the object must have, as ``head`` told it: so that pieces of several calls are
+                pieces of one object.
 
         Raises:
             NotFound: there is no object.
+            ObjectChanged: its etag is not ``if_match``.
             StoreUnavailable: the connection broke; go on at ``start`` plus what has come.
         """
         ...

@@ -24,6 +24,7 @@ __all__ = [
     "CredentialsSource",
     "StaticCredentials",
     "resolve_credentials",
+    "setting",
 ]
 
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f]|[^\x00-\x7f]")
@@ -48,6 +49,14 @@ class CredentialSettings:
     secret_key_env: str | None = None
     session_token: str | None = field(default=None, repr=False)
     session_token_env: str | None = None
+    account_key: str | None = field(default=None, repr=False)
+    account_key_env: str | None = None
+    sas_token: str | None = field(default=None, repr=False)
+    sas_token_env: str | None = None
+    connection_string: str | None = field(default=None, repr=False)
+    connection_string_env: str | None = None
+    bearer_token: str | None = field(default=None, repr=False)
+    bearer_token_env: str | None = None
     ambient_credentials: bool = False
 
 
@@ -114,9 +123,9 @@ def resolve_credentials(settings: CredentialSettings, environ: Mapping[str, str]
     Raises:
         CredentialsError: a variable is unset or empty, or a value is missing or malformed; says which.
     """
-    key = _value("access_key_id", settings.access_key_id, "access_key_id_env", settings.access_key_id_env, environ)
-    secret = _value("secret_access_key", settings.secret_access_key, "secret_key_env", settings.secret_key_env, environ)
-    token = _value("session_token", settings.session_token, "session_token_env", settings.session_token_env, environ)
+    key = setting(settings, "access_key_id", "access_key_id_env", environ)
+    secret = setting(settings, "secret_access_key", "secret_key_env", environ)
+    token = setting(settings, "session_token", "session_token_env", environ)
     if key and secret:
         return StaticCredentials(Credentials(key, secret, token))
     if key or secret or token:
@@ -130,9 +139,14 @@ def resolve_credentials(settings: CredentialSettings, environ: Mapping[str, str]
     )
 
 
-def _value(
-    parameter: str, literal: str | None, env_parameter: str, env_name: str | None, environ: Mapping[str, str]
-) -> str | None:
+def setting(settings: CredentialSettings, parameter: str, env_parameter: str, environ: Mapping[str, str]) -> str | None:
+    """One secret by the rule: from the variable that is named, else the literal, else None.
+
+    Raises:
+        CredentialsError: the variable is unset or empty, or the value is malformed.
+    """
+    literal: str | None = getattr(settings, parameter)
+    env_name: str | None = getattr(settings, env_parameter)
     if env_name is None:
         if literal == "":
             raise CredentialsError(f"{parameter} is empty: give it a value, or name a variable in {env_parameter}")

@@ -3,8 +3,7 @@
 It keeps the rules of Amazon S3 (User Guide, "Multipart upload limits") within the limits that its ``Capability``
 states: parts too small or too many are refused when the upload is completed, a conditional write never replaces an
 object, a checksum that comes with a body is verified, ETags are MD5 digests, those of multipart objects the digest of
-the parts' digests. A test that gives small
-limits sees with a few bytes what a real store shows with terabytes.
+the parts' digests. A test that gives small limits sees with a few bytes what a real store shows with terabytes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from anyio.lowlevel import checkpoint
 
-from penstock.errors import AlreadyExists, NotFound, StoreError, Unsupported, UploadGone
+from penstock.errors import AlreadyExists, NotFound, ObjectChanged, StoreError, Unsupported, UploadGone
 from penstock.stores.base import (
     Capability,
     Checksum,
@@ -122,9 +121,14 @@ class MemoryStore:
         await checkpoint()
         return self._find("head", key).info
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         await checkpoint()
-        data = self._find("get", key).data
+        stored = self._find("get", key)
+        if if_match is not None and if_match != stored.info.etag:
+            raise ObjectChanged(f"its etag is {stored.info.etag}, not {if_match}", operation="get", key=key, status=412)
+        data = stored.data
         stop = len(data) if end is None else min(end, len(data))
         for begin in range(start, stop, PIECE_BYTES):
             yield data[begin : min(begin + PIECE_BYTES, stop)]

@@ -3,6 +3,11 @@
 =====================================  ==========================================================
 ``https://host:port`` and a bucket     an S3 store
 ``s3://bucket/key``                    Amazon S3, or AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL if set
+``gs://bucket/key``                    Google Cloud Storage, also as ``https://storage.googleapis.com``
+``az://account/container/key``         Azure Blob Storage, also as ``https://account.blob.core.windows.net``
+``gs+http://host:port``                an emulator, proxy or private endpoint of Google's API; ``gs+https://`` too
+``az+http://host:port/account``        the same of Azure's; the account stands first in the path
+``opendal+service:///root?option=…``   a service of Apache OpenDAL; ``option_env`` names a variable that holds it
 ``file:///dir`` and ``file:rel/dir``   a directory; a bucket, if there is one, is a directory in it
 ``memory://`` and a bucket             memory of this process, shared under that name
 =====================================  ==========================================================
@@ -11,13 +16,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, MissingDependency
+from penstock.stores.azure.account import AZURE_HOST, account_endpoint, open_container
 from penstock.stores.credentials import CredentialSettings, resolve_credentials
 
 if TYPE_CHECKING:
@@ -26,8 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Location", "open_store", "parse_endpoint", "parse_url"]
 
-SUPPORTED = "http://, https://, s3://, file: and memory:// are supported"
-PLANNED = {"gs": "Google Cloud Storage", "gcs": "Google Cloud Storage", "az": "Azure Blob", "azure": "Azure Blob"}
+SUPPORTED = "http://, https://, s3://, gs://, az://, file:, memory:// and opendal+SERVICE:// are supported"
+MISNAMED = {"gcs": "gs", "azure": "az", "azblob": "az", "abfs": "az", "abfss": "az", "wasb": "az", "wasbs": "az"}
+GOOGLE_HOST = "storage.googleapis.com"
+
+
+_SLASHED = re.compile(r"https?|s3|memory|(gs|az)(\+https?)?|opendal\+[a-z0-9_-]+")
+
+Kind: TypeAlias = Literal["s3", "gcs", "azure", "local", "memory", "opendal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +49,13 @@ class Location:
 
     Attributes:
         kind: which store serves it.
-        endpoint: the origin of an S3 store, empty for Amazon's; the directory of a local one; empty for memory.
-        bucket: bucket, directory in the endpoint (may be empty), or name of the memory.
+        endpoint: the origin of an S3 store, empty for Amazon's and for Google's own; the account's URL of an Azure one;
+            the directory of a local one; service and options of an OpenDAL one; empty for memory.
+        bucket: bucket, container, directory in the endpoint (may be empty), or name of the memory.
         key: the object, where the URL named one.
     """
 
-    kind: Literal["s3", "local", "memory"]
+    kind: Kind
     endpoint: str
     bucket: str
     key: str = ""
@@ -54,17 +68,26 @@ def parse_endpoint(endpoint: str, bucket: str) -> Location:
         ConfigurationError: the scheme is not supported, or a part is missing or too much.
     """
     scheme, rest = _split(endpoint)
-    if scheme in ("http", "https"):
-        return Location("s3", endpoint.strip(), _required(bucket, endpoint))
     if scheme == "file":
         return Location("local", _directory(endpoint), bucket)
+    if scheme.startswith("opendal+"):
+        service, path, options = _opendal(scheme, rest)
+        return Location("opendal", f"{service}?{options}", "/".join(filter(None, (path.strip("/"), bucket.strip("/")))))
+    bucket = _required(bucket, endpoint)
+    if scheme in ("http", "https"):
+        kind = _kind_of_host(rest)
+        return Location(kind, "" if kind == "gcs" else endpoint.strip(), bucket)
+    if scheme.startswith(("az+", "gs+")):
+        kind = "azure" if scheme.startswith("az") else "gcs"
+        return Location(kind, f"{scheme[3:]}:{rest}".rstrip("/"), bucket)
+    if scheme == "az":
+        return Location("azure", account_endpoint(rest.strip("/")), bucket)
     if rest.strip("/"):
         raise ConfigurationError(
             f"the endpoint '{endpoint}' names a bucket; give it as `bucket`, or all of it as `url`"
         )
-    if scheme == "s3":
-        return Location("s3", "", _required(bucket, endpoint))
-    return Location("memory", "", _required(bucket, endpoint))
+    kinds: dict[str, Kind] = {"s3": "s3", "gs": "gcs", "memory": "memory"}
+    return Location(kinds[scheme], "", bucket)
 
 
 def parse_url(url: str) -> Location:
@@ -81,12 +104,26 @@ def parse_url(url: str) -> Location:
         head, brace, tail = _directory(url).partition("{")
         directory, slash, name = head.rpartition("/")
         return Location("local", directory + slash or ".", "", name + brace + tail)
+    if scheme.startswith("opendal+"):
+        service, path, options = _opendal(scheme, rest)
+        return Location("opendal", f"{service}?{options}", "", path.removeprefix("/"))
+    host, _, path = rest.removeprefix("//").partition("/")
     if scheme in ("http", "https"):
-        host, _, path = rest.removeprefix("//").partition("/")
         bucket, _, key = path.partition("/")
-        return Location("s3", f"{scheme}://{host}", _required(bucket, url), unquote(key))
-    bucket, _, key = rest.removeprefix("//").partition("/")
-    return Location("s3" if scheme == "s3" else "memory", "", _required(bucket, url), key)
+        kind = _kind_of_host(host)
+        origin = "" if kind == "gcs" else f"{scheme}://{host}"
+        return Location(kind, origin, _required(bucket, url), unquote(key))
+    if scheme.startswith("az"):
+        if scheme != "az":
+            account, _, path = path.partition("/")
+            host = f"{scheme[3:]}://{host}/{account}"
+        bucket, _, key = path.partition("/")
+        return Location("azure", account_endpoint(host) if scheme == "az" else host, _required(bucket, url), key)
+    if scheme.startswith("gs+"):
+        bucket, _, key = path.partition("/")
+        return Location("gcs", f"{scheme[3:]}://{host}", _required(bucket, url), key)
+    kinds: dict[str, Kind] = {"s3": "s3", "gs": "gcs", "memory": "memory"}
+    return Location(kinds[scheme], "", _required(host, url), path)
 
 
 def open_store(
@@ -144,7 +181,12 @@ def open_location(
     ask: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> MultipartStore:
-    """Open the store of a parsed location; see ``open_store``."""
+    """Open the store of a parsed location; see ``open_store``.
+
+    Raises:
+        MissingDependency: the store needs a library that is not installed.
+    """
+    settings = credentials or CredentialSettings(ambient_credentials=True)
     if location.kind == "local":
         from penstock.stores.local import LocalStore
 
@@ -153,12 +195,26 @@ def open_location(
         from penstock.stores.memory import MemoryStore
 
         return MemoryStore.shared(location.bucket)
+    if location.kind == "azure":
+        return _open_azure(location, settings, environ)
+    if location.kind == "opendal":
+        return _open_opendal(location, environ)
+    if location.kind == "gcs":
+        from penstock.stores.google import open_bucket
+
+        return open_bucket(
+            location.endpoint,
+            location.bucket,
+            settings,
+            connections=connections,
+            capability=capability,
+            environ=environ,
+        )
     from penstock.stores.s3 import S3Bucket, S3Store
     from penstock.stores.s3.addressing import aws_endpoint
     from penstock.stores.signing import Signer
     from penstock.stores.transport import ThreadTransport
 
-    settings = credentials or CredentialSettings(ambient_credentials=True)
     ambient = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     origin = location.endpoint or ambient or aws_endpoint(region)
     s3_bucket = S3Bucket(origin, location.bucket, addressing)
@@ -167,17 +223,51 @@ def open_location(
     return S3Store(s3_bucket, signer, transport, capability, kind=kind, ask=ask)
 
 
+def _open_azure(location: Location, settings: CredentialSettings, environ: Mapping[str, str]) -> MultipartStore:
+    container = open_container(location.endpoint, location.bucket, settings, environ)
+    try:
+        from penstock.stores.azure.store import AzureStore
+    except ImportError as error:
+        raise MissingDependency("Azure Blob Storage needs a library: pip install 'penstock[azure]'") from error
+    return AzureStore(container)
+
+
+def _open_opendal(location: Location, environ: Mapping[str, str]) -> MultipartStore:
+    try:
+        from penstock.stores.opendal import OpenDALStore
+    except ImportError as error:
+        raise MissingDependency("opendal+… needs a library: pip install 'penstock[opendal]'") from error
+    service, _, options = location.endpoint.partition("?")
+    return OpenDALStore.from_options(service, options, location.bucket, environ)
+
+
 def _split(url: str) -> tuple[str, str]:
     scheme, colon, rest = url.strip().partition(":")
     scheme = scheme.lower()
-    if scheme in ("http", "https", "s3", "memory") and rest.startswith("//"):
+    if _SLASHED.fullmatch(scheme) and rest.startswith("//"):
         return scheme, rest
     if scheme == "file" and colon:
         return scheme, rest
-    if scheme in PLANNED:
-        raise ConfigurationError(f"'{url}': {PLANNED[scheme]} is not supported yet; {SUPPORTED}")
+    if scheme in MISNAMED:
+        raise ConfigurationError(f"'{url}': write {MISNAMED[scheme]}:// instead of {scheme}://; {SUPPORTED}")
     what = "empty" if not url.strip() else f"'{url}', which names no store"
     raise ConfigurationError(f"the endpoint is {what}; {SUPPORTED}")
+
+
+def _kind_of_host(host: str) -> Kind:
+    host = host.strip("/").lower()
+    if AZURE_HOST.fullmatch(host):
+        return "azure"
+    return "gcs" if host == GOOGLE_HOST else "s3"
+
+
+def _opendal(scheme: str, rest: str) -> tuple[str, str, str]:
+    """Service, path and options; a host has no place in such a URL."""
+    path, _, options = rest.removeprefix("//").partition("?")
+    service = scheme.removeprefix("opendal+")
+    if path and not path.startswith("/"):
+        raise ConfigurationError(f"'{scheme}:{rest}' names a host; write {scheme}:///PATH?endpoint=…")
+    return service, unquote(path), options
 
 
 def _directory(url: str) -> str:

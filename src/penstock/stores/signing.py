@@ -11,16 +11,24 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import anyio.to_thread
 
 from penstock.stores.base import Body
 from penstock.stores.credentials import Credentials, CredentialsSource
 
-__all__ = ["Signer", "sign"]
+__all__ = ["RequestSigner", "Signer", "sign"]
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+
+
+class RequestSigner(Protocol):
+    """Says to a store who we are."""
+
+    async def headers(self, method: str, url: str, headers: Mapping[str, str], body: Body = ()) -> dict[str, str]:
+        """Return ``headers`` with whatever says it added; see ``Signer.headers``."""
+        ...
 
 
 class Signer:

@@ -2,35 +2,31 @@
 
 Import the fixture into a ``conftest.py``: ``from penstock.testing.seaweedfs import seaweedfs``. One server, on
 loopback, serves all processes of a pytest-xdist run; it ends with the last of them, and its data with the run's
-temporary directory. It reports nothing home. Where it cannot start, the test fails, unless PENSTOCK_TEST_OFFLINE is 1.
+temporary directory. It reports nothing home. See ``penstock.testing.servers`` for what happens where it cannot start.
 """
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
 import os
-import socket
-import subprocess
-import sys
 import sysconfig
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from penstock.stores.credentials import Credentials, CredentialSettings
 from penstock.stores.signing import UNSIGNED_PAYLOAD, sign
+from penstock.testing.servers import Program, free_ports, of_this_run, running
 
 __all__ = ["SeaweedFS", "running_seaweedfs", "seaweedfs"]
 
-START_TIMEOUT_S = 60.0
 REGION = "us-east-1"
 
 
@@ -72,16 +68,7 @@ class SeaweedFS:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """The server of this test run, started when the first test asks for it."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(running_seaweedfs(shared / "seaweedfs"))
-        except (OSError, RuntimeError) as error:
-            if os.environ.get("PENSTOCK_TEST_OFFLINE") == "1":
-                pytest.skip(f"no SeaweedFS: {error}")
-            pytest.fail(f"SeaweedFS does not start: {error}")
+    with of_this_run(tmp_path_factory, "SeaweedFS", running_seaweedfs) as server:
         yield server
 
 
@@ -92,45 +79,24 @@ def running_seaweedfs(directory: Path) -> Iterator[SeaweedFS]:
     Raises:
         RuntimeError: it does not start, tried twice.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    lease, record = directory / "lease", directory / "server.json"
-    with lease.open("ab") as held, (directory / "start").open("ab") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        fcntl.flock(held, fcntl.LOCK_SH)  # waits for a keeper that is just putting an end to the server before
-        if not record.exists():
-            try:
-                server = _start(directory, lease, record)
-            except RuntimeError:
-                server = _start(directory, lease, record)
-            record.write_text(json.dumps(asdict(server)))
-        server = SeaweedFS(**json.loads(record.read_text()))
-        fcntl.flock(starting, fcntl.LOCK_UN)
-        yield server
+    with running(directory, _prepare) as facts:
+        yield SeaweedFS(**facts)
 
 
-def _start(directory: Path, lease: Path, record: Path) -> SeaweedFS:
-    home = directory / f"run-{uuid.uuid4().hex[:8]}"
-    (home / "data").mkdir(parents=True)
+def _prepare(home: Path) -> Program:
+    (home / "data").mkdir()
     key, secret = f"key{uuid.uuid4().hex[:16]}", uuid.uuid4().hex
     (home / "s3.json").write_text(json.dumps(_identities(key, secret)))
-    ports = _free_ports(8)
-    keeper = Path(__file__).with_name("keeper.py")
-    command = [sys.executable, "-I", str(keeper), str(lease), str(record), *_command(home, ports)]
+    ports = free_ports(8)
     # One volume for each bucket instead of seven: a test run makes many buckets and stores little.
     environ = {"HOME": str(home), "PATH": os.defpath, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-    with (home / "output").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command, cwd=home, env=environ, stdout=output, stderr=output, start_new_session=True
-        )
-    server = SeaweedFS(f"http://127.0.0.1:{ports[0]}", key, secret, process.pid)
-    try:
-        _wait_until_ready(server, process, ports[1], home)
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    process.returncode = 0  # the keeper outlives us on purpose; nobody waits for it here
-    return server
+    facts: dict[str, Any] = {
+        "endpoint": f"http://127.0.0.1:{ports[0]}",
+        "access_key_id": key,
+        "secret_access_key": secret,
+    }
+    server = SeaweedFS(**facts)
+    return Program(_command(home, ports), environ, facts, lambda: _is_ready(server, ports[1]))
 
 
 def _command(home: Path, ports: list[int]) -> list[str]:
@@ -171,29 +137,12 @@ def _identities(key: str, secret: str) -> dict[str, object]:
     return {"identities": [{"name": "tests", "credentials": credentials, "actions": actions}]}
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        return [held.getsockname()[1] for held in sockets]
-
-
-def _wait_until_ready(server: SeaweedFS, process: subprocess.Popen[bytes], master: int, home: Path) -> None:
-    """Wait until a volume can be written, and then until an object can: ports open long before either."""
-    deadline = time.monotonic() + START_TIMEOUT_S
+def _is_ready(server: SeaweedFS, master: int) -> bool:
+    """Whether a volume can be written, and then whether an object can: ports open long before either."""
     bucket = "readiness"
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"it ended while starting; see {home / 'output'}")
-        try:
-            assigned = _assigns(master) and server._request("PUT", f"/{bucket}") in (200, 409)  # noqa: SLF001
-            if assigned and server._request("PUT", f"/{bucket}/probe", b"probe") == 200:  # noqa: SLF001
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        time.sleep(0.05)
-    raise RuntimeError(f"it was not ready in {START_TIMEOUT_S:g} s; see {home / 'output'}")
+    if not _assigns(master) or server._request("PUT", f"/{bucket}") not in (200, 409):  # noqa: SLF001
+        return False
+    return server._request("PUT", f"/{bucket}/probe", b"probe") == 200  # noqa: SLF001
 
 
 def _assigns(master: int) -> bool:

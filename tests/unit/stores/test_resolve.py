@@ -1,8 +1,11 @@
 """Endpoints and URLs, as people write them."""
 
+import subprocess
+import sys
+
 import pytest
 
-from penstock.errors import ConfigurationError, CredentialsError
+from penstock.errors import ConfigurationError, CredentialsError, MissingDependency
 from penstock.stores.credentials import CredentialSettings
 from penstock.stores.resolve import Location, open_store, parse_endpoint, parse_url
 from penstock.stores.s3 import S3Store
@@ -21,6 +24,22 @@ KEYS = CredentialSettings(access_key_id="AKID", secret_access_key="secret")
         ("file:takes/today", "", Location("local", "takes/today", "")),
         ("file:///with%20space", "", Location("local", "/with space", "")),
         ("memory://", "m", Location("memory", "", "m")),
+        ("gs://", "takes", Location("gcs", "", "takes")),
+        ("https://storage.googleapis.com/", "takes", Location("gcs", "", "takes")),
+        ("gs+http://127.0.0.1:4443/", "takes", Location("gcs", "http://127.0.0.1:4443", "takes")),
+        ("az://account", "takes", Location("azure", "https://account.blob.core.windows.net", "takes")),
+        (
+            "https://account.blob.core.windows.net",
+            "takes",
+            Location("azure", "https://account.blob.core.windows.net", "takes"),
+        ),
+        ("az+http://127.0.0.1:10000/account", "takes", Location("azure", "http://127.0.0.1:10000/account", "takes")),
+        ("opendal+fs:///var", "takes", Location("opendal", "fs?", "var/takes")),
+        (
+            "opendal+webdav:///?endpoint=https://h/x",
+            "takes",
+            Location("opendal", "webdav?endpoint=https://h/x", "takes"),
+        ),
     ],
 )
 def test_an_endpoint_and_a_bucket_are_a_location(endpoint, bucket, location):
@@ -40,6 +59,19 @@ def test_an_endpoint_and_a_bucket_are_a_location(endpoint, bucket, location):
         ("file:///1.ogg", Location("local", "/", "", "1.ogg")),
         ("file:///var/{now:%Y}/{seq}.ogg", Location("local", "/var/", "", "{now:%Y}/{seq}.ogg")),
         ("memory://m/a/b", Location("memory", "", "m", "a/b")),
+        ("gs://takes/a/b", Location("gcs", "", "takes", "a/b")),
+        ("gs+https://proxy:8443/takes/a/b", Location("gcs", "https://proxy:8443", "takes", "a/b")),
+        ("https://storage.googleapis.com/takes/a%20b", Location("gcs", "", "takes", "a b")),
+        ("az://account/takes/a/b", Location("azure", "https://account.blob.core.windows.net", "takes", "a/b")),
+        (
+            "https://account.blob.core.windows.net/takes/a",
+            Location("azure", "https://account.blob.core.windows.net", "takes", "a"),
+        ),
+        (
+            "az+http://127.0.0.1:10000/account/takes/a",
+            Location("azure", "http://127.0.0.1:10000/account", "takes", "a"),
+        ),
+        ("opendal+fs:///a/b?root=/var", Location("opendal", "fs?root=/var", "", "a/b")),
     ],
 )
 def test_a_url_is_a_location_with_a_key(url, location):
@@ -49,12 +81,16 @@ def test_a_url_is_a_location_with_a_key(url, location):
 @pytest.mark.parametrize(
     ("endpoint", "message"),
     [
-        ("", "the endpoint is empty; http://, https://, s3://, file: and memory:// are supported"),
+        ("", "the endpoint is empty; http://, https://, s3://, gs://, az://, file:, memory:// and"),
         ("localhost:9000", "'localhost:9000', which names no store"),
         ("/var/takes", "which names no store"),
         ("ftp://x", "are supported"),
-        ("gs://", "Google Cloud Storage is not supported yet"),
-        ("az://account", "Azure Blob is not supported yet"),
+        ("gcs://", "write gs:// instead of gcs://"),
+        ("azure://account", "write az:// instead of azure://"),
+        ("gs://takes", "names a bucket; give it as `bucket`"),
+        ("az://", "'' is not the name of a storage account"),
+        ("az://Account", "3 to 24 lower-case letters and digits"),
+        ("opendal+fs://host/x", "names a host"),
         ("file:", "names no directory"),
         ("file://otherhost/dir", "names the host 'otherhost'"),
         ("s3://takes", "names a bucket; give it as `bucket`"),
@@ -65,7 +101,19 @@ def test_an_endpoint_that_is_not_one_is_an_error_that_says_why(endpoint, message
         parse_endpoint(endpoint, "takes")
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3:///key", "http://host", "memory://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://",
+        "s3:///key",
+        "http://host",
+        "memory://",
+        "gs://",
+        "az://account",
+        "az+http://host/account",
+        "gs+http://host",
+    ],
+)
 def test_a_url_without_a_bucket_is_an_error(url):
     with pytest.raises(ConfigurationError, match="without a bucket"):
         parse_url(url)
@@ -106,3 +154,27 @@ def test_a_password_in_an_endpoint_is_refused_and_not_repeated():
     with pytest.raises(ConfigurationError, match="by their own parameters") as caught:
         open_store("http://user:hunter2@localhost:9000", "takes", credentials=KEYS)
     assert "hunter2" not in str(caught.value)
+
+
+def test_urls_are_read_without_the_libraries_of_the_stores():
+    program = (
+        "import sys; from penstock.stores.resolve import parse_url;"
+        "[parse_url(url) for url in ('az://account/takes/k', 'gs://takes/k', 'opendal+fs:///k')];"
+        "print([name for name in ('azure.core', 'aiohttp', 'opendal', 'botocore') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "module", "extra"),
+    [
+        ("az://account", "penstock.stores.azure.store", "azure"),
+        ("opendal+fs:///x", "penstock.stores.opendal", "opendal"),
+    ],
+)
+def test_a_library_that_is_not_there_is_named_with_the_way_to_get_it(monkeypatch, endpoint, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    settings = CredentialSettings(account_key="a2V5")
+    with pytest.raises(MissingDependency, match=rf"pip install 'penstock\[{extra}\]'"):
+        open_store(endpoint, "takes", credentials=settings, environ={})

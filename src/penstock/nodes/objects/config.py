@@ -3,80 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticKnownError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from penstock.errors import ConfigurationError
-from penstock.nodes.base import NodeConfig
 from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.nodes.objects.place import StorePlaceConfig
 from penstock.nodes.objects.properties import PropertyParameters
 from penstock.nodes.objects.rotation import RotateConfig
 from penstock.nodes.types import ByteSize
-
-if TYPE_CHECKING:
-    from penstock.stores.credentials import CredentialSettings
-    from penstock.stores.resolve import Location
 
 __all__ = ["ObjectStoreWriterConfig"]
 
 MIB: Final = 1 << 20
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 VALUE: Final = re.compile(r"[ -~]*")
-CREDENTIALS: Final = (("access_key_id", "access_key_id_env"), ("secret_access_key", "secret_key_env"))
 
 
-class WriterParameters(NodeConfig):
+class WriterParameters(StorePlaceConfig):
     """Where the object goes, who we are there, and how it is cut."""
 
-    url: str | None = Field(
-        None,
-        description="Store, bucket and key in one, instead of endpoint, bucket and key: s3://BUCKET/KEY, "
-        "https://HOST/BUCKET/KEY, file:DIRECTORY/KEY or memory://NAME/KEY. The key may hold fields, as in `key`.",
-        examples=["s3://takes/2026/take-1.ogg"],
-    )
-    endpoint: str | None = Field(
-        None,
-        description="The store: http(s)://HOST of an S3-compatible one, s3:// for Amazon S3, file:DIRECTORY, memory://.",
-        examples=["http://localhost:9000"],
-    )
-    bucket: str | None = Field(None, description="The bucket, or the directory in the endpoint's.", examples=["takes"])
     key: str | None = Field(
         None,
         description="The object's key; may hold {run_id}, {session_id}, {uuid}, {host}, {seq:05d}, {ext}, "
         "{attributes.NAME}, {start:%Y-%m-%d} and {now:%H%M%S} (UTC). "
         "Write {{ and }} for braces. An object of this key is replaced when the new one is complete.",
         examples=["takes/{start:%Y/%m/%d}/{run_id}.ogg"],
-    )
-    region: str = Field("us-east-1", min_length=1, description="The bucket's region.")
-    addressing: Literal["auto", "path", "virtual"] = Field(
-        "auto", description="The bucket in the path or in the host name; auto: in the path, but for Amazon S3."
-    )
-    store: Literal["auto", "aws", "minio", "rustfs", "ceph", "r2", "seaweedfs", "generic"] = Field(
-        "auto",
-        description="What kind of S3 store it is, and so what it can do; auto: by host name or by what the store calls "
-        "itself, else generic, with which nothing is relied upon that an S3 store may lack.",
-    )
-    probe: bool = Field(
-        default=False,
-        description="Find out at the start what a store of an unknown kind can do, by writing a small object "
-        "penstock-probe-… and deleting it.",
-    )
-    access_key_id: SecretStr | None = Field(None, description="Access key id; better named by access_key_id_env.")
-    access_key_id_env: str | None = Field(
-        None, min_length=1, description="Environment variable that holds the access key id; if given, the only source."
-    )
-    secret_access_key: SecretStr | None = Field(None, description="Secret key; better named by secret_key_env.")
-    secret_key_env: str | None = Field(
-        None, min_length=1, description="Environment variable that holds the secret key; if given, the only source."
-    )
-    session_token: SecretStr | None = Field(None, description="Token of temporary credentials.")
-    session_token_env: str | None = Field(
-        None, min_length=1, description="Environment variable that holds the token; if given, the only source."
-    )
-    ambient_credentials: bool = Field(
-        default=False, description="Use this machine's credentials where none are given: AWS profile, SSO, role."
     )
     chunk_size: Annotated[ByteSize, Field(ge=5 * MIB, le=5 * 1024 * MIB)] = Field(
         5 * MIB, description="Bytes of a part; the sizes of later parts grow on very long streams, up to memory_limit."
@@ -123,43 +75,6 @@ class WriterParameters(NodeConfig):
         "upload was under way already or the store keeps no metadata.",
     )
 
-    @field_validator("endpoint", "bucket", "key")
-    @classmethod
-    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("url") is not None:
-            if value is not None:
-                raise ValueError("cannot be given together with url, which names it already")
-        elif value is None and "url" in info.data:
-            raise PydanticKnownError("missing")
-        elif value is not None and not value.strip():
-            raise PydanticKnownError("string_too_short", {"min_length": 1})
-        return value
-
-    @field_validator("key")
-    @classmethod
-    def _key_is_a_template(cls, value: str | None) -> str | None:
-        if value is not None:
-            KeyTemplate.parse(value)
-        return value
-
-    @field_validator("url", "endpoint")
-    @classmethod
-    def _names_a_store(cls, value: str | None, info: ValidationInfo) -> str | None:
-        from penstock.stores.resolve import parse_endpoint, parse_url
-
-        if value is None:
-            return value
-        try:
-            if info.field_name == "endpoint":
-                parse_endpoint(value, "bucket")
-            elif not parse_url(value).key:
-                raise ValueError("names no key: write the object's key behind the bucket")
-            else:
-                KeyTemplate.parse(parse_url(value).key)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from error
-        return value
-
     @field_validator("memory_limit")
     @classmethod
     def _holds_two_parts(cls, value: int, info: ValidationInfo) -> int:
@@ -190,48 +105,6 @@ class WriterParameters(NodeConfig):
                 "{now:%Y%m%dT%H%M%S} into it"
             )
         return self
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> Self:
-        if self.location().kind != "s3":
-            return self
-        key, secret = (any(getattr(self, name) is not None for name in pair) for pair in CREDENTIALS)
-        if key != secret:
-            missing = "secret_key_env (or secret_access_key)" if key else "access_key_id_env (or access_key_id)"
-            raise ValueError(f"the credentials are incomplete: set {missing} too")
-        if not key and not self.ambient_credentials:
-            raise ValueError(
-                "no credentials: set access_key_id_env and secret_key_env to the names of environment variables that "
-                "hold them, or ambient_credentials: true to use those of this machine"
-            )
-        return self
-
-    def location(self) -> Location:
-        """The place that url, or endpoint, bucket and key, name; the key still a template."""
-        from dataclasses import replace
-
-        from penstock.stores.resolve import parse_endpoint, parse_url
-
-        if self.url is not None:
-            return parse_url(self.url)
-        return replace(parse_endpoint(self.endpoint or "", self.bucket or ""), key=self.key or "")
-
-    def credentials(self) -> CredentialSettings:
-        """The credentials as the store layer takes them."""
-        from penstock.stores.credentials import CredentialSettings
-
-        def reveal(secret: SecretStr | None) -> str | None:
-            return None if secret is None else secret.get_secret_value()
-
-        return CredentialSettings(
-            access_key_id=reveal(self.access_key_id),
-            access_key_id_env=self.access_key_id_env,
-            secret_access_key=reveal(self.secret_access_key),
-            secret_key_env=self.secret_key_env,
-            session_token=reveal(self.session_token),
-            session_token_env=self.session_token_env,
-            ambient_credentials=self.ambient_credentials,
-        )
 
 
 class ObjectStoreWriterConfig(PropertyParameters, WriterParameters):

@@ -52,7 +52,7 @@ PROGRESS_INTERVAL_S: Final = 2.0
     example={"endpoint": "memory://", "bucket": "takes", "key": "take-1.ogg", "content_type": "audio/ogg"},
 )
 class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
-    """Stream Binary packets into an object of S3, a compatible store, a directory or memory."""
+    """Stream Binary packets into an object of S3 and its kin, Google Cloud Storage, Azure, a directory or memory."""
 
     _store: MultipartStore | None = None
     _keys: KeySeries

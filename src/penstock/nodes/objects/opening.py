@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,18 +12,21 @@ from penstock.errors import ConfigurationError, StoreUnavailable
 from penstock.nodes.objects.key_series import KeySeries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from penstock.nodes.objects.config import ObjectStoreWriterConfig
+    from penstock.nodes.objects.place import StorePlaceConfig
     from penstock.stores.base import MultipartStore
     from penstock.stores.multipart import UploadOptions
 
-__all__ = ["check_store", "name_objects", "open_store", "upload_options"]
+__all__ = ["check_store", "name_objects", "open_place", "open_store", "upload_options", "within"]
+
+T = TypeVar("T")
 
 CHECK_TIMEOUT_S: Final = 10.0
 
 
-def name_objects(config: ObjectStoreWriterConfig, run_id: str, attributes: Mapping[str, str]) -> KeySeries:
+def name_objects(config: StorePlaceConfig, run_id: str, attributes: Mapping[str, str]) -> KeySeries:
     """The keys that the parameters give to the objects of a run that starts now.
 
     Raises:
@@ -44,7 +47,7 @@ def name_objects(config: ObjectStoreWriterConfig, run_id: str, attributes: Mappi
     return keys
 
 
-def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
+def open_place(config: StorePlaceConfig, *, connections: int) -> MultipartStore:
     """Open the store that the parameters name; nothing is sent yet.
 
     Raises:
@@ -59,8 +62,13 @@ def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
         addressing=config.addressing,
         kind=config.store,
         ask=config.probe,
-        connections=config.parts_in_flight + 1,
+        connections=connections,
     )
+
+
+def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
+    """Open the store that an upload goes to; see ``open_place``."""
+    return open_place(config, connections=config.parts_in_flight + 1)
 
 
 async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) -> int:
@@ -82,16 +90,25 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
     from penstock.stores.properties import require_supported
 
     await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first bytes come
-    try:
-        with anyio.fail_after(CHECK_TIMEOUT_S):
-            await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
-    except TimeoutError as error:
-        message = f"{store.url} does not answer within {CHECK_TIMEOUT_S:g} s"
-        raise StoreUnavailable(message, operation="check") from error
+    await within(CHECK_TIMEOUT_S, store, RetryLayer(store, RetryPolicy(deadline_s=2.0)).check())
     capability = store.capability  # only now: the check may have found out what it is
     choose_checksum(config.checksum, capability, store.url)
     require_supported(config.properties(None, {}), capability, store.url)
     return plan_parts(config.chunk_size, capability, config.memory_limit).capacity_bytes
+
+
+async def within(timeout_s: float, store: MultipartStore, answer: Awaitable[T]) -> T:
+    """Wait for a first answer of ``store``.
+
+    Raises:
+        StoreUnavailable: it takes longer than ``timeout_s``.
+    """
+    try:
+        with anyio.fail_after(timeout_s):
+            return await answer
+    except TimeoutError as error:
+        message = f"{store.url} does not answer within {timeout_s:g} s"
+        raise StoreUnavailable(message, operation="check") from error
 
 
 def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = None) -> UploadOptions:

@@ -93,8 +93,11 @@ class Layer:
     async def head(self, key: str) -> ObjectInfo:
         return await self.around(Call("head", key), lambda: self.inner.head(key))
 
-    def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        return self.around_items(Call("get", key), lambda: self.inner.get(key, start=start, end=end))
+    def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
+        call = Call("get", key)
+        return self.around_items(call, lambda: self.inner.get(key, start=start, end=end, if_match=if_match))
 
     def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         return self.around_items(Call("list", prefix), lambda: self.inner.list(prefix))

@@ -109,17 +109,20 @@ class RetryLayer(Layer):
             else:
                 return
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         started = self._clock()
         tries = 0
+        first = start
         while True:
             try:
-                async for piece in self.inner.get(key, start=start, end=end):
+                async for piece in self.inner.get(key, start=start, end=end, if_match=if_match):
                     start += len(piece)
                     started, tries = self._clock(), 0
                     yield piece
             except StoreError as error:
-                if start == end:
+                if first < start == end:
                     return
                 tries += 1
                 await self._wait_or_raise(Call("get", key), error, tries, started)

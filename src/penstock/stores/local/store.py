@@ -23,7 +23,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from penstock.errors import NotFound, PermissionDenied, StoreError, UploadGone
+from penstock.errors import NotFound, ObjectChanged, PermissionDenied, StoreError, UploadGone
 from penstock.stores.base import (
     GIB,
     Body,
@@ -139,14 +139,20 @@ class LocalStore:
 
         return await self._run(operation, look)
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         operation = Operation("get", key)
         path = self._path(operation)
         with ExitStack() as stack:
 
             def open_file() -> int:
                 files.stat_file(path)
-                return stack.enter_context(path.open("rb", buffering=0)).fileno()
+                descriptor = stack.enter_context(path.open("rb", buffering=0)).fileno()
+                etag = _etag(os.fstat(descriptor))
+                if if_match not in (None, etag):
+                    raise operation.error(ObjectChanged, f"its etag is {etag}, not {if_match}")
+                return descriptor
 
             descriptor = await self._run(operation, open_file)
             position = start

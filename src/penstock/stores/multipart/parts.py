@@ -5,7 +5,8 @@ store's part numbers, up to a ceiling. The ceiling is the least size with which 
 part numbers, but never more than the memory limit, as a part is held in memory until it is stored. At Amazon S3's
 10,000 parts and a chunk size of 5 MiB the size is 5 MiB up to 2.4 GiB of stream, 10 MiB up to 7.3 GiB, 20 MiB up to
 17 GiB; with a memory limit of 64 MiB an object ends at 536 GiB, with 1 GiB at the store's own 5 TiB.
-A store that wants equal parts gets parts of ``chunk_size`` alone.
+A store that wants equal parts gets parts of ``chunk_size`` alone, one without multipart upload a single part of half
+the memory limit.
 
 References: Amazon S3 User Guide, "Multipart upload limits"; Cloudflare R2, "Multipart objects" (equal parts).
 """
@@ -68,6 +69,10 @@ def plan_parts(chunk_size: int, capability: Capability, memory_limit: int) -> Pa
     Raises:
         ConfigurationError: no part of ``chunk_size`` bytes fits the store or the memory limit.
     """
+    if not capability.multipart:
+        # One put of all there is; half of the limit, because such a store wants the bytes in one piece.
+        most = min(capability.max_put_bytes, memory_limit // 2)
+        return PartPlan(most, most, 1, most)
     if chunk_size < max(1, capability.min_part_bytes):
         least = max(1, capability.min_part_bytes)
         raise ConfigurationError(f"chunk_size {chunk_size} is too small: the store asks for parts of {least} or more")

@@ -107,13 +107,16 @@ async def drop_upload(store: MultipartStore, key: str, upload_id: str) -> bool:
     """Abort an upload until the store has nothing left of it; return whether that was seen.
 
     A part that was under way when the abort came may be stored after it, and would be billed for ever: so the store
-    is asked for parts, and told again (Amazon S3 API Reference, "AbortMultipartUpload").
+    is asked for parts, and told again (Amazon S3 API Reference, "AbortMultipartUpload"). A store that does not close
+    uploads is not asked: what is left there is its own to drop.
 
     Raises:
         StoreError: the store refuses or fails to abort.
     """
     for _ in range(ABORT_ROUNDS):
         await store.abort_multipart(key, upload_id)
+        if not store.capability.closes_uploads:
+            return True
         try:
             await store.list_parts(key, upload_id)
         except NotFound:

@@ -55,6 +55,7 @@ class UploadWriter:
         self.result: UploadResult | None = None
         self._options = options
         self._store = store
+        self._multipart = store.capability.multipart
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
         require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
@@ -200,13 +201,13 @@ class UploadWriter:
             if not self._buffer.room:
                 await self._begin_part()
             rest = self._buffer.add(rest)
-            if not self._buffer.room and self._group is not None:
+            if not self._buffer.room and self._multipart and self._group is not None:
                 await self._transfer.send(self._cut_part(), self._group)
 
     async def _begin_part(self) -> None:
         """Reserve memory for the next part, waiting for earlier ones to leave it."""
         size = self._plan.size(self._state.next_number, self._state.planned_bytes)
-        if not size:
+        if not size or (self._buffer.size and not self._multipart):  # the one part is full
             most = self._plan.capacity_bytes
             raise self._refusal("write", f"the object would outgrow {most} bytes; raise chunk_size or memory_limit")
         await self._transfer.wait_until(lambda: self._state.held_bytes + size <= self._options.memory_limit)

@@ -10,7 +10,7 @@ from penstock.stores.base import Body
 from penstock.stores.s3.addressing import MAX_KEY_BYTES, S3Bucket
 from penstock.stores.s3.errors import S3Operation
 from penstock.stores.s3.xml import BadXml, Element, parse_document, tag
-from penstock.stores.signing import Signer
+from penstock.stores.signing import RequestSigner
 from penstock.stores.transport import Response, StreamedResponse, Transport, TransportError
 
 __all__ = ["Query", "S3Client"]
@@ -23,7 +23,7 @@ Query = Sequence[tuple[str, str]]
 class S3Client:
     """A bucket, who we are there, and the way to it."""
 
-    def __init__(self, bucket: S3Bucket, signer: Signer, transport: Transport) -> None:
+    def __init__(self, bucket: S3Bucket, signer: RequestSigner, transport: Transport) -> None:
         self.bucket = bucket
         self.signer = signer
         self.transport = transport

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from penstock.errors import (
     AlreadyExists,
     NotFound,
+    ObjectChanged,
     PermissionDenied,
     StoreError,
     StoreFull,
@@ -118,6 +119,8 @@ class S3Operation(Operation):
         verdict = BY_CODE.get(code) or BY_STATUS.get(status)
         if verdict is None:  # a 200 with an error inside is one of the server's, too
             verdict = _LATER if status >= 500 or status < 300 else Verdict(StoreError)
+        if self.name == "get" and verdict.error is AlreadyExists:
+            verdict = Verdict(ObjectChanged)
         if self.name == "complete_multipart":  # it sends no bytes again, unlike a PUT
             verdict = AT_COMPLETE.get(code, verdict)
         said = f"{status} {code}".rstrip() + (f": {message}" if message else "")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
-from penstock.errors import NotFound, StoreError, Unsupported
+from penstock.errors import NotFound, ObjectChanged, StoreError, Unsupported
 from penstock.stores.base import (
     Body,
     Capability,
@@ -48,7 +48,7 @@ from penstock.stores.s3.xml import (
     text,
     unquote_etag,
 )
-from penstock.stores.signing import Signer
+from penstock.stores.signing import RequestSigner
 from penstock.stores.transport import Transport
 
 __all__ = ["S3Store"]
@@ -71,7 +71,7 @@ class S3Store:
     def __init__(
         self,
         bucket: S3Bucket,
-        signer: Signer,
+        signer: RequestSigner,
         transport: Transport,
         capability: Capability | None = None,
         *,
@@ -152,13 +152,19 @@ class S3Store:
             raise operation.not_s3(self._url, "it does not say how long the object is", response.status)
         return object_info(key, response.headers)
 
-    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
+    ) -> AsyncIterator[bytes]:
         operation = S3Operation("get", key)
         if end is not None and end <= start:
-            await self.head(key)
+            info = await self.head(key)
+            if if_match not in (None, info.etag):
+                raise operation.error(ObjectChanged, f"its etag is {info.etag}, not {if_match}")
             return
         whole = start == 0 and end is None
         headers = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
+        if if_match is not None:
+            headers["if-match"] = f'"{if_match}"'
         try:
             async with self._client.stream(operation, headers) as response:
                 if not whole and response.status != 206:

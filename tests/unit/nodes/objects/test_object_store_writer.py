@@ -120,6 +120,39 @@ def test_an_s3_store_without_credentials_is_an_error_and_other_stores_need_none(
     ObjectStoreWriterConfig.model_validate({"url": "file:out/k"})
 
 
+@pytest.mark.parametrize(
+    ("url", "way_out", "given"),
+    [
+        (
+            "gs://takes/k",
+            "set access_key_id_env and secret_key_env, or bearer_token_env,",
+            {"bearer_token_env": "TOKEN"},
+        ),
+        (
+            "az://account/takes/k",
+            "set account_key_env, sas_token_env or connection_string_env",
+            {"sas_token_env": "SAS"},
+        ),
+    ],
+)
+def test_each_kind_of_store_asks_for_credentials_of_its_own(url, way_out, given):
+    assert way_out in errors(url=url)[""]
+    assert "no credentials" in errors(url=url, session_token_env="OTHER")[""]
+    for settings in (given, {"ambient_credentials": True}):
+        config = ObjectStoreWriterConfig.model_validate({"url": url, **settings})
+        assert all(getattr(config.credentials(), name) == value for name, value in settings.items())
+
+
+@pytest.mark.parametrize("name", ["account_key", "sas_token", "connection_string", "bearer_token"])
+def test_a_literal_secret_of_any_store_is_not_shown(name):
+    config = ObjectStoreWriterConfig.model_validate(
+        {"url": "az://account/takes/k", "account_key_env": "K", name: "my-secret"}
+    )
+    for text in (repr(config), str(config), config.model_dump_json(), repr(config.credentials())):
+        assert "my-secret" not in text
+    assert getattr(config.credentials(), name) == "my-secret"
+
+
 def test_half_of_the_credentials_is_an_error_that_names_the_other_half():
     assert "incomplete: set secret_key_env" in errors(**S3, access_key_id="id")[""]
     assert "incomplete: set access_key_id_env" in errors(**S3, secret_key_env="B", ambient_credentials=True)[""]

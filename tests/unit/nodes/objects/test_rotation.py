@@ -322,6 +322,14 @@ async def test_a_stream_that_outgrows_the_store_goes_on_in_objects_that_are_anno
     assert announced == [{"key": name, "continues": "a/take.ogg", "limit": 10 * MIB} for name in names[1:]]
 
 
+async def test_a_stream_into_a_store_without_multipart_upload_goes_on_in_objects_of_half_the_memory():
+    writer = Writer(capability=Capability(multipart=False), key="a/take.ogg", memory_limit="10MiB")
+    sent = packets(*[2 * MIB] * 5)
+    await run_node(writer, sent)
+    sizes = {key: len(data) // MIB for key, data in (await writer.objects()).items()}
+    assert sizes == {"a/take.ogg": 4, "a/take.part2.ogg": 4, "a/take.part3.ogg": 2}
+
+
 async def test_a_continuation_and_a_rotation_go_together():
     writer = Writer(capability=TEN_MIB, rotate={"bytes": "12MiB", "at": "boundary"})
     sent = packets(*[4 * MIB] * 8, keyframes=(0, 5))

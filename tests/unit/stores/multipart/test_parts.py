@@ -158,6 +158,13 @@ def test_small_pieces_become_blocks_and_large_ones_stay_as_they_are():
     assert blocks[2] is large
 
 
+@pytest.mark.parametrize(("max_put", "memory", "holds"), [(9, 20, 9), (10, 20, 10), (11, 20, 10), (10, 21, 10)])
+def test_a_store_without_multipart_upload_gets_one_part_of_half_the_memory_at_most(max_put, memory, holds):
+    plan = plan_parts(5 * MIB, Capability(multipart=False, max_put_bytes=max_put), memory)
+    assert plan.capacity_bytes == plan.size(1, 0) == holds
+    assert plan.size(2, holds) == 0
+
+
 @pytest.mark.parametrize("last", [BLOCK_BYTES - 2, BLOCK_BYTES - 1, BLOCK_BYTES])
 def test_a_block_is_closed_when_it_has_its_size(last):
     pieces = [b"x"] * last

@@ -1,0 +1,1 @@
+"""Azure Blob Storage: objects are block blobs, parts are blocks. ``store`` needs the extra ``azure``."""

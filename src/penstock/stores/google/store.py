@@ -1,0 +1,114 @@
+"""A bucket of Google Cloud Storage: ``S3Store`` on Google's XML API, with headers translated at both its edges.
+
+Needs, on the bucket, the role Storage Object User, or storage.objects.{create,get,list,delete} and
+storage.multipartUploads.{create,abort,listParts,list}.
+
+What differs from S3: completing an upload cannot be made conditional, a put can (``x-goog-if-generation-match``); ETags
+are no digests; an unfinished upload never expires by itself; whole objects have a CRC32C, no CRC64NVME.
+References: Cloud Storage, "XML API multipart uploads", "Quotas & limits", "Request preconditions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from penstock.errors import CredentialsError
+from penstock.stores.base import Body, Capability
+from penstock.stores.credentials import CredentialSettings, resolve_credentials, setting
+from penstock.stores.google.dialect import from_google
+from penstock.stores.google.signing import BearerSigner, HmacSigner
+from penstock.stores.properties import HTTP_EXTRAS
+from penstock.stores.s3 import S3Bucket, S3Store
+from penstock.stores.transport import Origin, Progress, Response, StreamedResponse, ThreadTransport, Transport
+
+if TYPE_CHECKING:
+    from penstock.stores.signing import RequestSigner
+
+__all__ = ["CAPABILITY", "ENDPOINT", "GoogleTransport", "open_bucket"]
+
+ENDPOINT: Final = "https://storage.googleapis.com"
+AMBIENT_TOKEN: Final = "CLOUDSDK_AUTH_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
+
+CAPABILITY = Capability(conditional_complete=False, extras=HTTP_EXTRAS | {"storage_class", "acl"})
+
+
+def open_bucket(
+    endpoint: str,
+    bucket: str,
+    settings: CredentialSettings,
+    *,
+    connections: int = 16,
+    capability: Capability | None = None,
+    environ: Mapping[str, str],
+) -> S3Store:
+    """Open a bucket; nothing is sent yet.
+
+    Args:
+        endpoint: Google's if it is empty.
+        bucket: its name.
+        settings: an HMAC key as access key id and secret, or a bearer token.
+        connections: requests in flight at once.
+        capability: what the endpoint can do, where it is not Google's.
+        environ: where variables are looked up, those of tokens again for each request.
+
+    Raises:
+        ConfigurationError: an argument is malformed, or credentials are missing (``CredentialsError``).
+    """
+    place = S3Bucket(endpoint or ENDPOINT, bucket, "path")
+    transport = GoogleTransport(ThreadTransport(place.origin, connections=connections))
+    return S3Store(place, _signer(settings, environ), transport, capability or CAPABILITY)
+
+
+class GoogleTransport:
+    """A transport whose answers have S3's headers."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    @property
+    def origin(self) -> Origin:
+        return self._inner.origin
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body = (),
+        *,
+        progress: Progress | None = None,
+    ) -> Response:
+        response = await self._inner.request(method, target, headers, body, progress=progress)
+        return Response(response.status, from_google(response.headers), response.body)
+
+    def stream(
+        self, method: str, target: str, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Pass on: of what is streamed only the bytes are looked at."""
+        return self._inner.stream(method, target, headers)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _signer(settings: CredentialSettings, environ: Mapping[str, str]) -> RequestSigner:
+    token = partial(setting, settings, "bearer_token", "bearer_token_env", environ)
+    hmac_key = any(
+        (settings.access_key_id, settings.access_key_id_env, settings.secret_access_key, settings.secret_key_env)
+    )
+    if token() is not None:
+        if hmac_key:
+            raise CredentialsError("an HMAC key and a bearer token are given; Google Cloud Storage takes one of them")
+        return BearerSigner(lambda: token() or "")
+    if hmac_key:
+        return HmacSigner(resolve_credentials(settings, environ))
+    if settings.ambient_credentials and environ.get(AMBIENT_TOKEN):
+        return BearerSigner(lambda: environ.get(AMBIENT_TOKEN, ""))
+    raise CredentialsError(
+        "no credentials: set access_key_id_env and secret_key_env to the names of environment variables that hold an "
+        "HMAC key, or bearer_token_env to one that holds an OAuth token; ambient_credentials: true reads "
+        f"{AMBIENT_TOKEN}, and nothing else of Google's"
+    )
