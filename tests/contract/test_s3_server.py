@@ -11,10 +11,11 @@ import pytest
 from botocore.config import Config
 
 from penstock.errors import NotFound, PermissionDenied, StoreError, StoreUnavailable
-from penstock.stores.base import MIB, ObjectProperties
+from penstock.stores.base import MIB, Capability, ObjectProperties
 from penstock.stores.credentials import CredentialSettings, StaticCredentials, resolve_credentials
 from penstock.stores.resolve import open_store
 from penstock.stores.s3 import S3Bucket, S3Store
+from penstock.stores.s3.probe import probe
 from penstock.stores.signing import Signer
 from penstock.stores.transport import ThreadTransport
 from penstock.testing.seaweedfs import running_seaweedfs
@@ -53,6 +54,16 @@ async def test_what_we_put_another_client_gets(store, bucket, other_client):
     got = other_client.get_object(Bucket=bucket, Key="takes/ü 1+2.ogg")
     assert got["Body"].read() == b"hello world"
     assert (got["ContentType"], got["Metadata"]) == ("audio/ogg", {"take": "7"})
+
+
+async def test_another_client_sees_the_tags_of_what_we_put(store, bucket, other_client):
+    properties = ObjectProperties(tags={"keep": "30 d", "a": "b+c"})
+    await store.put("put", [b"x"], properties)
+    upload_id = await store.create_multipart("parts", properties)
+    await store.complete_multipart("parts", upload_id, [await store.put_part("parts", upload_id, 1, [b"x"], offset=0)])
+    for key in ("put", "parts"):
+        found = other_client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in found} == properties.tags
 
 
 async def test_what_another_client_put_we_get(store, bucket, other_client):
@@ -166,6 +177,14 @@ async def test_a_server_that_is_not_s3_fails_the_check():
         with pytest.raises(StoreError, match=r"does not answer like an S3 store.*correct `endpoint`"):
             await store.check()
         await store.aclose()
+
+
+async def test_a_store_of_an_unknown_kind_can_be_asked_what_it_can(store, seaweedfs, other_client, bucket):
+    store._capability = Capability()
+    found = await probe(store, seaweedfs.endpoint)
+    assert (found.checksums, found.conditional_put) == (("crc64nvme", "crc32c", "md5"), True)
+    assert "Contents" not in other_client.list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in other_client.list_multipart_uploads(Bucket=bucket)
 
 
 @pytest.mark.slow

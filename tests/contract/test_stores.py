@@ -12,6 +12,7 @@ from penstock.stores.local import LocalStore
 from penstock.stores.memory import MemoryStore
 from penstock.stores.opendal import OpenDALStore
 from penstock.stores.resolve import open_store
+from penstock.stores.s3.profiles import PROFILES
 from penstock.testing.objects import ObjectContract
 from penstock.testing.stores import StoreContract
 
@@ -19,7 +20,7 @@ from penstock.testing.stores import StoreContract
 class TestMemory(StoreContract):
     @pytest.fixture
     async def store(self):
-        return MemoryStore()
+        return MemoryStore(capability=Capability(checksums=("crc64nvme", "crc32c", "md5")))
 
 
 class TestLocal(StoreContract):
@@ -34,12 +35,9 @@ class TestLocal(StoreContract):
 class TestS3(StoreContract):
     @pytest.fixture
     async def store(self, seaweedfs):
-        store = open_store(
-            seaweedfs.endpoint,
-            seaweedfs.make_bucket(),
-            credentials=seaweedfs.credentials,
-            capability=Capability(lists_in_order=False),  # directories come first
-        )
+        store = open_store(seaweedfs.endpoint, seaweedfs.make_bucket(), credentials=seaweedfs.credentials)
+        await store.check()  # recognises it
+        assert store.capability == PROFILES["seaweedfs"]
         yield store
         await store.aclose()
 

@@ -170,7 +170,7 @@ async def test_without_metadata_the_etag_tells_whose_object_it_is(store):
     class Forgetful(Layer):
         """A store that keeps no user metadata."""
 
-        async def create_multipart(self, key, properties=None):
+        async def create_multipart(self, key, properties=None, **_):
             return await super().create_multipart(key)
 
     for data, lost in ((DATA, "lost"), (DATA[::-1], "timeout")):

@@ -10,9 +10,11 @@ Cancelling a call stops the transfer promptly; whether the request had its effec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from penstock.stores.properties import ObjectProperties
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,8 +58,9 @@ class Capability:
         max_part_bytes, max_parts, max_object_bytes: upper limits.
         max_put_bytes: largest object of a single put.
         equal_parts: all parts but the last must have one size.
-        conditional_put, conditional_complete: ``if_absent`` is honoured by put, by complete.
-        checksums: full-object checksums that the store verifies, strongest first.
+        conditional_put, conditional_complete: ``if_absent`` is honoured by put, by complete, also of two that race.
+        checksums: what the store verifies, strongest first: ``crc64nvme`` and ``crc32c`` of parts and of whole
+            objects, ``md5`` (Content-MD5) of the body of a request.
         upload_expiry_s: age at which the store drops an unfinished upload, or None.
         lists_uploads: ``list_uploads`` is complete and up to date.
         closes_uploads: an upload that is completed or aborted is gone with its parts, and takes no more. Otherwise what
@@ -65,6 +68,7 @@ class Capability:
         lists_in_order: ``list`` goes by the order of keys; Amazon's directory buckets and some others do not.
         etags: ``put`` and ``head`` tell an ETag, which changes with the object.
         properties: content type and metadata are kept; otherwise they are dropped.
+        extras: the other fields of ObjectProperties that are kept; none by default, not Amazon's.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
             overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
     """
@@ -85,20 +89,8 @@ class Capability:
     lists_in_order: bool = True
     etags: bool = True
     properties: bool = True
+    extras: frozenset[str] = frozenset()
     in_place: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectProperties:
-    """What goes with the bytes of an object.
-
-    Attributes:
-        content_type: media type, stored and served with the object.
-        metadata: user metadata; names are lower case.
-    """
-
-    content_type: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +98,8 @@ class Checksum:
     """A checksum as stores exchange it.
 
     Attributes:
-        algorithm: ``crc64nvme``, ``crc32c`` …
-        value: the big-endian digest in base64, as in the ``x-amz-checksum-*`` headers.
+        algorithm: ``crc64nvme``, ``crc32c``, ``md5`` …
+        value: the big-endian digest in base64, as in the ``x-amz-checksum-*`` and Content-MD5 headers.
     """
 
     algorithm: str
@@ -119,11 +111,12 @@ class Checksum:
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What a store says of an object it has just made; an empty etag means that it said none."""
+    """What a store says of an object it has just made; an empty etag or None means that it said nothing."""
 
     etag: str = ""
     version: str | None = None
     checksum: Checksum | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +133,12 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class PartInfo:
-    """A stored part; ``number`` counts from 1."""
+    """A stored part; ``number`` counts from 1, ``checksum`` is the one it was sent with."""
 
     number: int
     size: int
     etag: str
+    checksum: Checksum | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +181,12 @@ class ObjectStore(Protocol):
         properties: ObjectProperties | None = None,
         *,
         if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
-        """Store an object whole, atomically.
+        """Store an object whole, atomically. ``checksum`` is that of the body, of an algorithm in ``checksums``.
 
         Raises:
+            StoreError: the body did not arrive as it was sent (retryable).
             AlreadyExists: ``if_absent`` is set and there is an object.
             Unsupported: ``if_absent`` is set and ``capability.conditional_put`` is not.
         """
@@ -240,17 +236,26 @@ class ObjectStore(Protocol):
 class MultipartStore(ObjectStore, Protocol):
     """A store with explicit multipart upload."""
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
-        """Open an upload and return its id. Nothing is visible under the key before it is completed."""
+    async def create_multipart(
+        self, key: str, properties: ObjectProperties | None = None, *, checksum: str | None = None
+    ) -> str:
+        """Open an upload and return its id. Nothing is visible under the key before it is completed.
+
+        ``checksum`` is the algorithm of the checksums that every part and the completion will come with; those of
+        whole objects only, so not ``md5``.
+        """
         ...
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, offset: int, checksum: Checksum | None = None
+    ) -> PartInfo:
         """Store part ``number`` (from 1), whose first byte is byte ``offset`` of the object.
 
         Parts may come in any order and at once; a part sent again replaces the earlier one. ``offset`` lets a store
-        that keeps one file write in place; stores with true parts ignore it.
+        that keeps one file write in place; stores with true parts ignore it. ``checksum`` is that of the body.
 
         Raises:
+            StoreError: the body did not arrive as it was sent (retryable).
             UploadGone: the upload is not open.
         """
         ...
@@ -264,11 +269,18 @@ class MultipartStore(ObjectStore, Protocol):
         ...
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
-        """Make the object of exactly these parts visible, atomically.
+        """Make the object of exactly these parts visible, atomically; ``checksum`` is that of the whole.
 
         Raises:
+            StoreError: the parts do not have that checksum; nothing is visible.
             UploadGone: the upload is not open; it may have been completed by an earlier call whose answer was lost.
             AlreadyExists: ``if_absent`` is set and there is an object; the upload stays open.
             Unsupported: ``if_absent`` is set and ``capability.conditional_complete`` is not.

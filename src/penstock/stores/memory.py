@@ -2,8 +2,8 @@
 
 It keeps the rules of Amazon S3 (User Guide, "Multipart upload limits") within the limits that its ``Capability``
 states: parts too small or too many are refused when the upload is completed, a conditional write never replaces an
-object, ETags are MD5 digests, those of multipart objects the digest of the parts' digests. A test that gives small
-limits sees with a few bytes what a real store shows with terabytes.
+object, a checksum that comes with a body is verified, ETags are MD5 digests, those of multipart objects the digest of
+the parts' digests. A test that gives small limits sees with a few bytes what a real store shows with terabytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, ClassVar
 from anyio.lowlevel import checkpoint
 
 from penstock.errors import AlreadyExists, NotFound, ObjectChanged, StoreError, Unsupported, UploadGone
-from penstock.stores.base import Capability, ObjectInfo, ObjectProperties, PartInfo, PutResult, UploadInfo, body_size
+from penstock.stores.base import (
+    Capability,
+    Checksum,
+    ObjectInfo,
+    ObjectProperties,
+    PartInfo,
+    PutResult,
+    UploadInfo,
+    body_size,
+)
+from penstock.stores.checksums import checksum_of
+from penstock.stores.properties import HTTP_EXTRAS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -57,7 +68,7 @@ class MemoryStore:
 
     def __init__(self, name: str = "memory", capability: Capability | None = None) -> None:
         self.name = name
-        self._capability = capability or Capability()
+        self._capability = capability or Capability(extras=HTTP_EXTRAS | {"tags"})
         self._objects: dict[str, _Stored] = {}
         self._uploads: dict[str, _Upload] = {}
 
@@ -90,14 +101,21 @@ class MemoryStore:
         await checkpoint()
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         await checkpoint()
         if body_size(body) > self._capability.max_put_bytes:
             raise _refused("put", key, "EntityTooLarge", f"more than {self._capability.max_put_bytes} bytes in one put")
         self._guard("put", key, if_absent, supported=self._capability.conditional_put)
         data = b"".join(body)
-        return self._keep(key, data, _md5(data).hex(), properties or ObjectProperties())
+        _verify("put", key, data, checksum)
+        return self._keep(key, data, _md5(data).hex(), properties or ObjectProperties(), checksum)
 
     async def head(self, key: str) -> ObjectInfo:
         await checkpoint()
@@ -132,13 +150,28 @@ class MemoryStore:
 
     # -- multipart ------------------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self,
+        key: str,
+        properties: ObjectProperties | None = None,
+        *,
+        checksum: str | None = None,  # noqa: ARG002 - what comes with the parts is verified, announced or not
+    ) -> str:
         await checkpoint()
         upload_id = uuid.uuid4().hex
         self._uploads[upload_id] = _Upload(key, properties or ObjectProperties(), datetime.now(UTC))
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,  # noqa: ARG002 - parts need none here
+        checksum: Checksum | None = None,
+    ) -> PartInfo:
         await checkpoint()
         upload = self._open_upload("put_part", key, upload_id)
         if not 1 <= number <= self._capability.max_parts:
@@ -147,8 +180,10 @@ class MemoryStore:
         if body_size(body) > self._capability.max_part_bytes:
             message = f"more than {self._capability.max_part_bytes} bytes in a part"
             raise _refused("put_part", key, "EntityTooLarge", message, number)
-        data = upload.parts[number] = b"".join(body)
-        return _part_info(number, data)
+        data = b"".join(body)
+        _verify("put_part", key, data, checksum, number)
+        upload.parts[number] = data
+        return _part_info(number, data, checksum)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         await checkpoint()
@@ -156,15 +191,24 @@ class MemoryStore:
         return [_part_info(number, data) for number, data in sorted(upload.parts.items())]
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         await checkpoint()
         upload = self._open_upload("complete_multipart", key, upload_id)
         chosen = self._choose(key, upload, parts)
         self._guard("complete_multipart", key, if_absent, supported=self._capability.conditional_complete)
+        data = b"".join(chosen)
+        if checksum is not None and checksum_of(checksum.algorithm, [data]) != checksum:
+            raise _refused("complete_multipart", key, "BadDigest", f"the parts do not have the checksum {checksum}")
         del self._uploads[upload_id]
         etag = f"{_md5(b''.join(map(_md5, chosen))).hex()}-{len(chosen)}"
-        return self._keep(key, b"".join(chosen), etag, upload.properties)
+        return self._keep(key, data, etag, upload.properties, checksum)
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         await checkpoint()
@@ -225,9 +269,12 @@ class MemoryStore:
             message = "an object is there"
             raise AlreadyExists(message, operation=operation, key=key, status=412, code="PreconditionFailed")
 
-    def _keep(self, key: str, data: bytes, etag: str, properties: ObjectProperties) -> PutResult:
-        self._objects[key] = _Stored(data, ObjectInfo(key, len(data), etag, datetime.now(UTC), properties))
-        return PutResult(etag)
+    def _keep(
+        self, key: str, data: bytes, etag: str, properties: ObjectProperties, checksum: Checksum | None
+    ) -> PutResult:
+        info = ObjectInfo(key, len(data), etag, datetime.now(UTC), properties, checksum)
+        self._objects[key] = _Stored(data, info)
+        return PutResult(etag, None, checksum, len(data))
 
     def __repr__(self) -> str:
         return f"<MemoryStore {self.url} {len(self._objects)} objects, {len(self._uploads)} open uploads>"
@@ -237,8 +284,16 @@ def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def _part_info(number: int, data: bytes) -> PartInfo:
-    return PartInfo(number, len(data), _md5(data).hex())
+def _part_info(number: int, data: bytes, checksum: Checksum | None = None) -> PartInfo:
+    return PartInfo(number, len(data), _md5(data).hex(), checksum)
+
+
+def _verify(operation: str, key: str, data: bytes, checksum: Checksum | None, number: int | None = None) -> None:
+    if checksum is not None and checksum_of(checksum.algorithm, [data]) != checksum:
+        message = f"the bytes do not have the checksum {checksum}"
+        raise StoreError(
+            message, operation=operation, key=key, part_number=number, status=400, code="BadDigest", retryable=True
+        )
 
 
 def _refused(operation: str, key: str, code: str, message: str, part_number: int | None = None) -> StoreError:

@@ -33,7 +33,17 @@ from penstock.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from penstock.stores.base import GIB, MIB, Body, Capability, ObjectInfo, ObjectProperties, PutResult, body_size
+from penstock.stores.base import (
+    GIB,
+    MIB,
+    Body,
+    Capability,
+    Checksum,
+    ObjectInfo,
+    ObjectProperties,
+    PutResult,
+    body_size,
+)
 from penstock.stores.operation import Operation
 from penstock.stores.single_put import SinglePut
 
@@ -42,6 +52,7 @@ __all__ = ["OpenDALStore"]
 STAGED: Final = ".penstock-part"
 CLEANUP_S: Final = 10.0
 MAX_MESSAGE: Final = 200
+EXTRAS: Final = ("content_disposition", "content_encoding")  # what it not only takes, but also tells
 
 ERRORS: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (exceptions.NotFound, NotFound),
@@ -95,6 +106,7 @@ class OpenDALStore(SinglePut):
             lists_in_order=False,
             etags=bool(can.write_with_if_match or can.stat_with_if_match),
             properties=bool(can.write_with_content_type and can.write_with_user_metadata),
+            extras=frozenset(name for name in EXTRAS if getattr(can, f"write_with_{name}")),
         )
 
     @classmethod
@@ -136,7 +148,13 @@ class OpenDALStore(SinglePut):
             await self._operator.check()
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002 - it verifies none
     ) -> PutResult:
         operation = Operation("put", key)
         if if_absent and not self._capability.conditional_put:
@@ -146,6 +164,8 @@ class OpenDALStore(SinglePut):
         options: dict[str, Any] = {"if_not_exists": True} if if_absent else {}
         if properties is not None and self._capability.properties:
             options |= {"content_type": properties.content_type, "user_metadata": dict(properties.metadata)}
+        if properties is not None:
+            options |= {name: getattr(properties, name) for name in properties.extras & self._capability.extras}
         data = b"".join(body)
         if not self._renames:
             with _translated(operation):
@@ -163,11 +183,16 @@ class OpenDALStore(SinglePut):
         return await self._made(key)
 
     async def _made(self, key: str) -> PutResult:
-        return PutResult((await self.head(key)).etag if self._capability.etags else "")
+        if not self._capability.etags:
+            return PutResult()
+        info = await self.head(key)
+        return PutResult(info.etag, size=info.size)
 
     async def head(self, key: str) -> ObjectInfo:
         with _translated(Operation("head", key)):
-            return _info(key, await self._operator.stat(key), properties=self._capability.properties)
+            found = await self._operator.stat(key)
+        told = {name: getattr(found, name) or None for name in self._capability.extras}
+        return _info(key, found, properties=self._capability.properties, **told)
 
     async def get(
         self, key: str, *, start: int = 0, end: int | None = None, if_match: str | None = None
@@ -200,8 +225,10 @@ class OpenDALStore(SinglePut):
         """Do nothing: OpenDAL closes its connections by itself."""
 
 
-def _info(key: str, found: Any, *, properties: bool) -> ObjectInfo:
-    kept = ObjectProperties(found.content_type, dict(found.user_metadata or {})) if properties else ObjectProperties()
+def _info(key: str, found: Any, *, properties: bool, **extras: Any) -> ObjectInfo:
+    kept = ObjectProperties(**extras)
+    if properties:
+        kept = ObjectProperties(found.content_type, dict(found.user_metadata or {}), **extras)
     return ObjectInfo(key, found.content_length, _etag(found), found.last_modified, kept)
 
 

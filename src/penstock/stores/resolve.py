@@ -29,7 +29,7 @@ from penstock.stores.credentials import CredentialSettings, resolve_credentials
 
 if TYPE_CHECKING:
     from penstock.stores.base import Capability, MultipartStore
-    from penstock.stores.s3 import Addressing
+    from penstock.stores.s3 import Addressing, StoreKind
 
 __all__ = ["Location", "open_store", "parse_endpoint", "parse_url"]
 
@@ -135,6 +135,8 @@ def open_store(
     addressing: Addressing = "auto",
     connections: int = 16,
     capability: Capability | None = None,
+    kind: StoreKind = "auto",
+    ask: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> MultipartStore:
     """Open the store at an endpoint; the caller closes it. Nothing is sent yet: ``check()`` does that.
@@ -146,7 +148,9 @@ def open_store(
         credentials: for S3; without them, those of this machine, as for the AWS tools.
         addressing: path style or virtual host.
         connections: requests in flight at once.
-        capability: what an S3 store can do, where it differs from Amazon's.
+        capability: what an S3 store can do, where that is known.
+        kind: what kind of S3 store it is.
+        ask: let ``check`` find out what an S3 store of an unknown kind can do, by writing to it.
         environ: where credentials named by variable are looked up.
 
     Raises:
@@ -159,6 +163,8 @@ def open_store(
         addressing=addressing,
         connections=connections,
         capability=capability,
+        kind=kind,
+        ask=ask,
         environ=environ,
     )
 
@@ -171,6 +177,8 @@ def open_location(
     addressing: Addressing = "auto",
     connections: int = 16,
     capability: Capability | None = None,
+    kind: StoreKind = "auto",
+    ask: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> MultipartStore:
     """Open the store of a parsed location; see ``open_store``.
@@ -211,7 +219,8 @@ def open_location(
     origin = location.endpoint or ambient or aws_endpoint(region)
     s3_bucket = S3Bucket(origin, location.bucket, addressing)
     signer = Signer(resolve_credentials(settings, environ), region)
-    return S3Store(s3_bucket, signer, ThreadTransport(s3_bucket.origin, connections=connections), capability)
+    transport = ThreadTransport(s3_bucket.origin, connections=connections)
+    return S3Store(s3_bucket, signer, transport, capability, kind=kind, ask=ask)
 
 
 def _open_azure(location: Location, settings: CredentialSettings, environ: Mapping[str, str]) -> MultipartStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from penstock.errors import Unsupported
-from penstock.stores.base import Body, ObjectProperties, PartInfo, PutResult, UploadInfo
+from penstock.stores.base import Body, Checksum, ObjectProperties, PartInfo, PutResult, UploadInfo
 from penstock.stores.operation import Operation
 
 __all__ = ["SinglePut"]
@@ -14,10 +14,25 @@ __all__ = ["SinglePut"]
 class SinglePut:
     """Mix into a store whose capability has ``multipart=False``."""
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:  # noqa: ARG002
+    async def create_multipart(
+        self,
+        key: str,
+        properties: ObjectProperties | None = None,  # noqa: ARG002
+        *,
+        checksum: str | None = None,  # noqa: ARG002
+    ) -> str:
         raise _refusal(Operation("create_multipart", key))
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,  # noqa: ARG002
+        *,
+        offset: int,  # noqa: ARG002
+        checksum: Checksum | None = None,  # noqa: ARG002
+    ) -> PartInfo:
         raise _refusal(Operation("put_part", key, upload_id, number))
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
@@ -30,6 +45,7 @@ class SinglePut:
         parts: Sequence[PartInfo],  # noqa: ARG002
         *,
         if_absent: bool = False,  # noqa: ARG002
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> PutResult:
         raise _refusal(Operation("complete_multipart", key, upload_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,15 @@ from penstock.stores.base import MultipartStore, ObjectProperties
 __all__ = ["PROPERTIES", "ObjectContract", "keys", "read"]
 
 PROPERTIES = ObjectProperties("audio/ogg", {"take": "7", "penstock-note": "a b; c=d"})
+
+EXTRAS = {
+    "cache_control": "max-age=60",
+    "content_disposition": 'attachment; filename="a b.ogg"',
+    "content_encoding": "identity",
+    "content_language": "de-CH",
+    "storage_class": "STANDARD_IA",
+}
+"""A value of each property that ``head`` tells."""
 
 
 async def read(store: MultipartStore, key: str, *, start: int = 0, end: int | None = None) -> bytes:
@@ -151,3 +161,15 @@ class ObjectContract:
         assert (await store.head(key)).size == 1
         assert await keys(store) == [key]
         assert await keys(store, key[:1]) == [key]
+
+    async def test_the_properties_that_a_store_declares_come_back(self, store: MultipartStore) -> None:
+        told: dict[str, Any] = {name: EXTRAS[name] for name in store.capability.extras & EXTRAS.keys()}
+        properties = ObjectProperties("text/plain", {"take": "7"}, **told)
+        await store.put("put", [b"x"], properties)
+        if store.capability.multipart:
+            upload_id = await store.create_multipart("parts", properties)
+            parts = [await store.put_part("parts", upload_id, 1, [b"x"], offset=0)]
+            await store.complete_multipart("parts", upload_id, parts)
+        for key in ("put", "parts") if store.capability.multipart else ("put",):
+            found = (await store.head(key)).properties
+            assert {name: getattr(found, name) for name in told} == told

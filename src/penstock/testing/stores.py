@@ -19,6 +19,7 @@ import pytest
 
 from penstock.errors import AlreadyExists, NotFound, StoreError, Unsupported, UploadGone
 from penstock.stores.base import MultipartStore, PartInfo
+from penstock.stores.checksums import checksum_of
 from penstock.testing.objects import PROPERTIES, ObjectContract, keys, read
 
 __all__ = ["StoreContract"]
@@ -173,6 +174,43 @@ class StoreContract(ObjectContract):
         assert await read(store, "key") == b"first"
         await store.complete_multipart("key", upload_id, parts)
         assert await read(store, "key") == b"second"
+
+    async def test_a_body_that_is_not_what_its_checksum_says_is_refused(self, store: MultipartStore) -> None:
+        for algorithm in store.capability.checksums:
+            right, wrong = checksum_of(algorithm, [b"right"]), checksum_of(algorithm, [b"wrong"])
+            with pytest.raises(StoreError) as caught:
+                await store.put("key", [b"right"], checksum=wrong)
+            assert caught.value.retryable, algorithm
+            with pytest.raises(NotFound):
+                await store.head("key")
+            await store.put("key", [b"right"], checksum=right)
+            await store.delete("key")
+            upload_id = await store.create_multipart("key", checksum=None if algorithm == "md5" else algorithm)
+            with pytest.raises(StoreError) as caught:
+                await store.put_part("key", upload_id, 1, [b"right"], offset=0, checksum=wrong)
+            assert caught.value.retryable, algorithm
+            assert list(await store.list_parts("key", upload_id)) == []
+            await store.abort_multipart("key", upload_id)
+
+    async def test_an_upload_that_is_not_what_its_checksum_says_is_not_completed(self, store: MultipartStore) -> None:
+        bodies = self.parts_of(store, 2)
+        for algorithm in [name for name in store.capability.checksums if name != "md5"]:
+            upload_id = await store.create_multipart("key", checksum=algorithm)
+            parts = [
+                await store.put_part("key", upload_id, n, [body], offset=at, checksum=checksum_of(algorithm, [body]))
+                for n, body, at in ((1, bodies[0], 0), (2, bodies[1], len(bodies[0])))
+            ]
+            with pytest.raises(StoreError) as caught:
+                await store.complete_multipart("key", upload_id, parts, checksum=checksum_of(algorithm, [b"other"]))
+            assert not caught.value.retryable
+            with pytest.raises(NotFound):
+                await store.head("key")
+            whole = checksum_of(algorithm, bodies)
+            made = await store.complete_multipart("key", upload_id, parts, checksum=whole)
+            assert made.checksum in (None, whole)
+            assert (await store.head("key")).checksum in (None, whole)
+            assert await read(store, "key") == b"".join(bodies)
+            await store.delete("key")
 
     async def test_a_cancelled_part_can_be_sent_again(self, store: MultipartStore) -> None:
         bodies = self.parts_of(store, 2)

@@ -1,6 +1,7 @@
 """The S3 store over a transport that answers by script: requests as they are written, answers as they are read."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,7 @@ from penstock.errors import (
     Unsupported,
     UploadGone,
 )
-from penstock.stores.base import Capability, ObjectProperties, PartInfo
+from penstock.stores.base import Capability, Checksum, ObjectProperties, PartInfo
 from penstock.stores.credentials import Credentials, StaticCredentials
 from penstock.stores.s3 import S3Bucket, S3Store
 from penstock.stores.s3.errors import retry_after_s
@@ -356,3 +357,119 @@ async def test_a_checksum_of_checksums_is_none_of_the_object():
     assert str((await store.head("key")).checksum) == "crc32c:abc="
     assert (await store.head("key")).checksum is None
     assert (await store.head("key")).checksum is None
+
+
+# -- checksums ------------------------------------------------------------------------------------------
+
+CRC = Checksum("crc64nvme", "AAAAAAAAAAE=")
+MD5 = Checksum("md5", "AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+async def test_a_checksum_is_announced_sent_with_every_part_and_sent_for_the_whole():
+    opened = ok(b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    store, transport = scripted(opened, ok(etag="e"), ok(COMPLETED))
+    await store.create_multipart("key", checksum="crc64nvme")
+    part = await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+    await store.complete_multipart("key", "id", [part], checksum=CRC)
+    create, put, complete = (headers for _, _, headers, _ in transport.asked)
+    assert create["x-amz-checksum-algorithm"] == "CRC64NVME"
+    assert create["x-amz-checksum-type"] == complete["x-amz-checksum-type"] == "FULL_OBJECT"
+    assert put["x-amz-checksum-crc64nvme"] == complete["x-amz-checksum-crc64nvme"] == CRC.value
+    assert "x-amz-checksum-type" not in put
+    assert b"<ChecksumCRC64NVME>AAAAAAAAAAE=</ChecksumCRC64NVME></Part>" in transport.asked[2][3]
+
+
+async def test_an_md5_goes_with_requests_and_never_with_the_whole():
+    store, transport = scripted(ok(etag="e"), ok(COMPLETED), ok(etag="e"))
+    part = await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=MD5)
+    await store.complete_multipart("key", "id", [part], checksum=MD5)
+    await store.put("key", [b"x"], checksum=MD5)
+    put_part, complete, put = (headers for _, _, headers, _ in transport.asked)
+    assert put_part["content-md5"] == put["content-md5"] == MD5.value
+    assert "content-md5" not in complete
+    assert b"Checksum" not in transport.asked[1][3]
+
+
+async def test_what_complete_says_of_the_whole_stands_in_its_document():
+    said = "<ChecksumCRC64NVME>AAAAAAAAAAE=</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType>"
+    document = f"<CompleteMultipartUploadResult><ETag>e</ETag>{said}</CompleteMultipartUploadResult>"
+    store, _ = scripted(ok(document.encode()), ok(document.replace("FULL_OBJECT", "COMPOSITE").encode()))
+    assert (await store.complete_multipart("key", "id", PARTS)).checksum == CRC
+    assert (await store.complete_multipart("key", "id", PARTS)).checksum is None
+
+
+async def test_a_part_that_arrived_as_another_is_to_be_sent_again():
+    store, _ = scripted(ok(etag="e", x_amz_checksum_crc64nvme="AAAAAAAAAAI="))
+    with pytest.raises(
+        StoreError, match="crc64nvme:AAAAAAAAAAE= was sent, but crc64nvme:AAAAAAAAAAI= arrived"
+    ) as caught:
+        await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(("operation", "retryable"), [("put_part", True), ("complete", False)])
+@pytest.mark.parametrize("code", ["BadDigest", "XAmzContentChecksumMismatch"])
+async def test_damaged_bytes_are_sent_again_but_a_completion_has_none_to_send(operation, retryable, code):
+    store, _ = scripted(refusal(400, code))
+    with pytest.raises(StoreError) as caught:
+        if operation == "put_part":
+            await store.put_part("key", "id", 1, [b"x"], offset=0, checksum=CRC)
+        else:
+            await store.complete_multipart("key", "id", PARTS, checksum=CRC)
+    assert caught.value.retryable is retryable
+
+
+# -- properties -----------------------------------------------------------------------------------------
+
+ALL = ObjectProperties(
+    content_type="audio/ogg",
+    metadata={"take": "7"},
+    cache_control="max-age=60",
+    content_disposition='attachment; filename="a b.ogg"',
+    content_encoding="gzip",
+    content_language="de",
+    tags={"keep": "30 d", "a&b": "c=d"},
+    storage_class="STANDARD_IA",
+    acl="public-read",
+    sse="aws:kms",
+    kms_key_id="arn:aws:kms:eu-west-1:1:key/2",
+)
+HEADERS = {
+    "content-type": "audio/ogg",
+    "x-amz-meta-take": "7",
+    "cache-control": "max-age=60",
+    "content-disposition": 'attachment; filename="a b.ogg"',
+    "content-encoding": "gzip",
+    "content-language": "de",
+    "x-amz-tagging": "a%26b=c%3Dd&keep=30%20d",
+    "x-amz-storage-class": "STANDARD_IA",
+    "x-amz-acl": "public-read",
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:eu-west-1:1:key/2",
+}
+
+
+async def test_every_property_has_its_header_in_a_put_and_at_the_opening_of_an_upload():
+    opened = ok(b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+    store, transport = scripted(ok(etag="e"), opened)
+    await store.put("key", [b"x"], ALL)
+    await store.create_multipart("key", ALL)
+    for _, _, headers, _ in transport.asked:
+        sent = {name.lower(): value for name, value in headers.items()}
+        assert {name: sent.get(name) for name in HEADERS} == HEADERS
+
+
+async def test_what_head_tells_are_the_properties_again():
+    answer = {name.replace("-", "_"): value for name, value in HEADERS.items() if name != "x-amz-tagging"}
+    store, _ = scripted(ok(content_length="1", **answer))
+    found = (await store.head("key")).properties
+    assert found == replace(ALL, tags={})
+
+
+@pytest.mark.parametrize("value", ["", "a\r\nx-evil: 1", "ü", " a"])
+@pytest.mark.parametrize("name", ["cache_control", "storage_class", "acl", "kms_key_id"])
+async def test_a_property_that_no_header_can_carry_is_refused(name, value):
+    store, transport = scripted()
+    with pytest.raises(Unsupported, match=name):
+        await store.put("key", [b"x"], ObjectProperties(**{name: value}))
+    assert transport.asked == []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from penstock.nodes.objects.key_template import KeyTemplate
 from penstock.nodes.objects.place import StorePlaceConfig
+from penstock.nodes.objects.properties import PropertyParameters
 from penstock.nodes.objects.rotation import RotateConfig
 from penstock.nodes.types import ByteSize
 
@@ -19,7 +20,7 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 VALUE: Final = re.compile(r"[ -~]*")
 
 
-class ObjectStoreWriterConfig(StorePlaceConfig):
+class WriterParameters(StorePlaceConfig):
     """Where the object goes, who we are there, and how it is cut."""
 
     key: str | None = Field(
@@ -39,6 +40,16 @@ class ObjectStoreWriterConfig(StorePlaceConfig):
         64 * MIB,
         description="Bytes held in memory at most, parts in flight included; at least two of chunk_size. It also "
         "bounds the size of a part, and so of the object: 64 MiB allow 536 GiB at Amazon S3.",
+    )
+    if_exists: Literal["overwrite", "fail", "rename"] = Field(
+        "overwrite",
+        description="What becomes of an object that has the key already: replace it once the new one is complete; fail "
+        "and leave it; or write under the next free name, KEY-1, KEY-2 … with the number before the extension.",
+    )
+    checksum: Literal["auto", "crc64nvme", "crc32c", "md5", "none"] = Field(
+        "auto",
+        description="Checksum that goes with the bytes, for the store to refuse what was damaged on the way. auto: the "
+        "strongest that the store is known to verify, or none.",
     )
     content_type: str | None = Field(
         None, min_length=1, description="Media type of the object; by default that of the first packet."
@@ -87,10 +98,14 @@ class ObjectStoreWriterConfig(StorePlaceConfig):
         return value
 
     @model_validator(mode="after")
-    def _names_every_object(self) -> ObjectStoreWriterConfig:
+    def _names_every_object(self) -> Self:
         if self.rotate is not None and not KeyTemplate.parse(self.location().key).tells_objects_apart:
             raise ValueError(
                 "rotate writes one object after the other, but all would have the same key: put {seq:05d}, {uuid} or "
                 "{now:%Y%m%dT%H%M%S} into it"
             )
         return self
+
+
+class ObjectStoreWriterConfig(PropertyParameters, WriterParameters):
+    """All parameters of the node; those of its properties come last."""

@@ -60,6 +60,8 @@ def open_place(config: StorePlaceConfig, *, connections: int) -> MultipartStore:
         region=config.region,
         credentials=config.credentials(),
         addressing=config.addressing,
+        kind=config.store,
+        ask=config.probe,
         connections=connections,
     )
 
@@ -76,19 +78,23 @@ async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) ->
         Bytes of the largest object that the store and the memory limit allow.
 
     Raises:
-        ConfigurationError: the store does not take parts of ``chunk_size``.
+        ConfigurationError: the store does not take parts of ``chunk_size``, or lacks what the parameters ask for.
         NotFound: no such bucket.
         PermissionDenied: the credentials are wrong or do not reach it.
         StoreUnavailable: nothing answers.
     """
+    from penstock.stores.checksums import choose_checksum
     from penstock.stores.layers.retry import RetryLayer, RetryPolicy
     from penstock.stores.multipart.digest import StreamDigest
     from penstock.stores.multipart.parts import plan_parts
+    from penstock.stores.properties import require_supported
 
     await anyio.to_thread.run_sync(StreamDigest)  # loads its library now, not when the first bytes come
-    plan = plan_parts(config.chunk_size, store.capability, config.memory_limit)
     await within(CHECK_TIMEOUT_S, store, RetryLayer(store, RetryPolicy(deadline_s=2.0)).check())
-    return plan.capacity_bytes
+    capability = store.capability  # only now: the check may have found out what it is
+    choose_checksum(config.checksum, capability, store.url)
+    require_supported(config.properties(None, {}), capability, store.url)
+    return plan_parts(config.chunk_size, capability, config.memory_limit).capacity_bytes
 
 
 async def within(timeout_s: float, store: MultipartStore, answer: Awaitable[T]) -> T:
@@ -107,12 +113,13 @@ async def within(timeout_s: float, store: MultipartStore, answer: Awaitable[T]) 
 
 def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = None) -> UploadOptions:
     """The options of an upload; ``content_type`` is used where the parameters give none."""
-    from penstock.stores.base import ObjectProperties
     from penstock.stores.multipart import UploadOptions
 
     return UploadOptions(
         chunk_size=config.chunk_size,
         parts_in_flight=config.parts_in_flight,
         memory_limit=config.memory_limit,
-        properties=ObjectProperties(config.content_type or content_type, config.metadata),
+        checksum=config.checksum,
+        if_exists=config.if_exists,
+        properties=config.properties(config.content_type or content_type, config.metadata),
     )

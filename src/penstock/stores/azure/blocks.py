@@ -18,14 +18,19 @@ import uuid
 import zlib
 from collections.abc import Iterable
 
+from penstock.errors import UploadGone
 from penstock.stores.base import ObjectProperties
+from penstock.stores.operation import Operation
+from penstock.stores.properties import HTTP_EXTRAS
 
 __all__ = [
     "OPENING",
     "block_id",
     "decode_name",
     "decode_upload",
+    "decoded",
     "encode_name",
+    "gone",
     "new_upload",
     "part_numbers",
     "tokens",
@@ -43,7 +48,8 @@ def new_upload(properties: ObjectProperties | None) -> str:
     token = uuid.uuid4().hex
     if properties is None or properties == ObjectProperties():
         return token
-    record = {"type": properties.content_type, "meta": dict(properties.metadata)}
+    headers = {name: getattr(properties, name) for name in sorted(properties.extras & HTTP_EXTRAS)}
+    record = {"type": properties.content_type, "meta": dict(properties.metadata), "http": headers}
     packed = zlib.compress(json.dumps(record, separators=(",", ":")).encode())
     return f"{token}~{base64.urlsafe_b64encode(packed).decode()}"
 
@@ -61,9 +67,26 @@ def decode_upload(upload_id: str) -> tuple[str, ObjectProperties]:
         return token, ObjectProperties()
     try:
         record = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
-        return token, ObjectProperties(record["type"], dict(record["meta"]))
+        return token, ObjectProperties(record["type"], dict(record["meta"]), **record.get("http", {}))
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise ValueError("it is not an upload id of this store") from error
+
+
+def decoded(operation: Operation) -> tuple[str, ObjectProperties]:
+    """The token and the properties of the upload that an operation is about.
+
+    Raises:
+        UploadGone: its id is not one of ours.
+    """
+    try:
+        return decode_upload(operation.upload_id or "")
+    except ValueError as error:
+        raise gone(operation) from error
+
+
+def gone(operation: Operation) -> UploadGone:
+    """The error for an upload that is not open."""
+    return operation.error(UploadGone, "the upload is not open: completed, replaced, expired or never created")
 
 
 def block_id(token: str, number: int) -> str:

@@ -14,6 +14,7 @@ from penstock.errors import Unsupported
 from penstock.stores.azure.blocks import decode_name, encode_name
 from penstock.stores.base import ObjectInfo, ObjectProperties, PutResult
 from penstock.stores.operation import Operation
+from penstock.stores.properties import HTTP_EXTRAS
 
 __all__ = ["condition", "kept_properties", "object_info", "put_result", "read_properties", "unchanged"]
 
@@ -26,7 +27,7 @@ def kept_properties(operation: Operation, properties: ObjectProperties | None) -
             limits = "names of ASCII, values of printable ASCII without space at the ends"
             raise operation.error(Unsupported, f"Azure cannot keep the metadata '{name}' as it is: it takes {limits}")
     return {
-        "content_settings": ContentSettings(content_type=given.content_type),
+        "content_settings": ContentSettings(given.content_type, **{name: getattr(given, name) for name in HTTP_EXTRAS}),
         "metadata": {encode_name(name): value for name, value in given.metadata.items()},
     }
 
@@ -46,12 +47,13 @@ def object_info(found: Any, key: str, properties: ObjectProperties) -> ObjectInf
     return ObjectInfo(key, found.size, (found.etag or "").strip('"'), found.last_modified, properties)
 
 
-def put_result(made: dict[str, Any]) -> PutResult:
+def put_result(made: dict[str, Any], size: int | None = None) -> PutResult:
     """What the answer to a put or a commit says of the new object."""
-    return PutResult(str(made.get("etag") or "").strip('"'), made.get("version_id"))
+    return PutResult(str(made.get("etag") or "").strip('"'), made.get("version_id"), size=size)
 
 
 def read_properties(found: Any) -> ObjectProperties:
     """The properties of an object as the library describes it."""
     metadata = {decode_name(name): value for name, value in (found.metadata or {}).items()}
-    return ObjectProperties(found.content_settings.content_type, metadata)
+    headers: dict[str, Any] = {name: getattr(found.content_settings, name) or None for name in HTTP_EXTRAS}
+    return ObjectProperties(found.content_settings.content_type, metadata, **headers)

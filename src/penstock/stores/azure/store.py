@@ -26,18 +26,21 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob import BlobBlock, BlockState
 from azure.storage.blob.aio import BlobClient, ContainerClient
 
-from penstock.errors import NotFound, ObjectChanged, StoreError, UploadGone
+from penstock.errors import NotFound, ObjectChanged, StoreError
 from penstock.stores.azure.account import AzureContainer
 from penstock.stores.azure.blocks import (
     OPENING,
     block_id,
     decode_upload,
+    decoded,
+    gone,
     new_upload,
     part_numbers,
     tokens,
 )
 from penstock.stores.azure.body import STALL_S, stream, watching
 from penstock.stores.azure.errors import translated
+from penstock.stores.azure.limits import CAPABILITY
 from penstock.stores.azure.properties import (
     condition,
     kept_properties,
@@ -50,6 +53,7 @@ from penstock.stores.base import (
     MIB,
     Body,
     Capability,
+    Checksum,
     ObjectInfo,
     ObjectProperties,
     PartInfo,
@@ -67,17 +71,6 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 PIECE_BYTES = MIB
 FETCH_BYTES = 4 * MIB
 CONNECT_S = 20.0
-
-CAPABILITY = Capability(
-    min_part_bytes=1,
-    max_part_bytes=4000 * MIB,
-    max_parts=50_000,
-    max_object_bytes=50_000 * 4000 * MIB,
-    max_put_bytes=4000 * MIB,
-    upload_expiry_s=7 * 86400.0,
-    lists_uploads=False,
-    closes_uploads=False,
-)
 
 
 class AzureStore:
@@ -125,7 +118,13 @@ class AzureStore:
     # -- objects --------------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002 - it verifies none
     ) -> PutResult:
         operation = Operation("put", key)
         kept = kept_properties(operation, properties)
@@ -138,7 +137,7 @@ class AzureStore:
         data = b"".join(body)
         with translated(operation), watching():
             made = await blob.upload_blob(data, length=size, overwrite=not if_absent, **kept)
-        return put_result(made)
+        return put_result(made, size)
 
     async def head(self, key: str) -> ObjectInfo:
         operation = Operation("head", key)
@@ -160,8 +159,8 @@ class AzureStore:
         blob = self._blob(operation)
         try:
             with translated(operation):
-                download = await blob.download_blob(offset=start, length=length, **unchanged(if_match))
-                async for block in download.chunks():
+                body = await blob.download_blob(offset=start, length=length, decompress=False, **unchanged(if_match))
+                async for block in body.chunks():
                     for first in range(0, len(block), PIECE_BYTES):
                         yield block[first : first + PIECE_BYTES]
         except StoreError as error:
@@ -183,7 +182,13 @@ class AzureStore:
 
     # -- multipart upload -----------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self,
+        key: str,
+        properties: ObjectProperties | None = None,
+        *,
+        checksum: str | None = None,  # noqa: ARG002
+    ) -> str:
         operation = Operation("create_multipart", key)
         kept_properties(operation, properties)  # refused now, not at the end of the stream
         upload_id = new_upload(properties)
@@ -193,11 +198,20 @@ class AzureStore:
             await blob.stage_block(block_id(token, OPENING), b"\0", length=1)
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,  # noqa: ARG002
+        checksum: Checksum | None = None,  # noqa: ARG002
+    ) -> PartInfo:
         operation = Operation("put_part", key, upload_id, number)
         if not 1 <= number <= CAPABILITY.max_parts:
             raise operation.error(StoreError, f"part numbers are 1 to {CAPABILITY.max_parts}, not {number}")
-        token, _ = _decoded(operation)
+        token, _ = decoded(operation)
         block, size = block_id(token, number), body_size(body)
         blob = self._blob(operation)
         with translated(operation), watching() as watch:
@@ -206,19 +220,25 @@ class AzureStore:
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         operation = Operation("list_parts", key, upload_id)
-        token, _ = _decoded(operation)
+        token, _ = decoded(operation)
         sizes = await self._staged(operation)
         numbers = part_numbers(token, sizes)
         if OPENING not in numbers:
-            raise _gone(operation)
+            raise gone(operation)
         found = [(number, block_id(token, number)) for number in sorted(numbers - {OPENING})]
         return [PartInfo(number, sizes[block], block) for number, block in found]
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> PutResult:
         operation = Operation("complete_multipart", key, upload_id)
-        token, properties = _decoded(operation)
+        token, properties = decoded(operation)
         staged = {part.number: part.size for part in await self.list_parts(key, upload_id)}
         # Asked first: Azure itself would take a block that came late, after an earlier commit, for one of this upload.
         for part in parts:
@@ -257,7 +277,7 @@ class AzureStore:
         except StoreError as error:
             error.retryable = error.retryable or error.code == "InvalidBlockList"
             raise
-        return put_result(made)
+        return put_result(made, body_size(body))
 
     def _blob(self, operation: Operation) -> BlobClient:
         key = operation.key or ""
@@ -276,14 +296,3 @@ class AzureStore:
                 raise
             return {}
         return {block.id: block.size for block in staged}
-
-
-def _decoded(operation: Operation) -> tuple[str, ObjectProperties]:
-    try:
-        return decode_upload(operation.upload_id or "")
-    except ValueError as error:
-        raise _gone(operation) from error
-
-
-def _gone(operation: Operation) -> UploadGone:
-    return operation.error(UploadGone, "the upload is not open: completed, replaced, expired or never created")

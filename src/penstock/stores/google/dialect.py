@@ -33,6 +33,8 @@ def from_google(headers: Mapping[str, str]) -> dict[str, str]:
             said[_META[0] + name.removeprefix(_META[1])] = said.pop(name)
         elif name == "x-goog-generation":
             said["x-amz-version-id"] = value
+        elif name == "x-goog-storage-class":
+            said["x-amz-storage-class"] = value
         elif name == "x-goog-hash":
             digests = dict(piece.strip().split("=", 1) for piece in value.split(",") if "=" in piece)
             if "crc32c" in digests:

@@ -20,6 +20,7 @@ from penstock.stores.base import Body, Capability
 from penstock.stores.credentials import CredentialSettings, resolve_credentials, setting
 from penstock.stores.google.dialect import from_google
 from penstock.stores.google.signing import BearerSigner, HmacSigner
+from penstock.stores.properties import HTTP_EXTRAS
 from penstock.stores.s3 import S3Bucket, S3Store
 from penstock.stores.transport import Origin, Progress, Response, StreamedResponse, ThreadTransport, Transport
 
@@ -31,7 +32,7 @@ __all__ = ["CAPABILITY", "ENDPOINT", "GoogleTransport", "open_bucket"]
 ENDPOINT: Final = "https://storage.googleapis.com"
 AMBIENT_TOKEN: Final = "CLOUDSDK_AUTH_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 
-CAPABILITY = Capability(conditional_complete=False)
+CAPABILITY = Capability(conditional_complete=False, extras=HTTP_EXTRAS | {"storage_class", "acl"})
 
 
 def open_bucket(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock.stores.base import (
         Body,
         Capability,
+        Checksum,
         MultipartStore,
         ObjectInfo,
         ObjectProperties,
@@ -76,9 +77,18 @@ class Layer:
         return await self.around(Call("check"), self.inner.check)
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
-        return await self.around(Call("put", key), lambda: self.inner.put(key, body, properties, if_absent=if_absent))
+        return await self.around(
+            Call("put", key),
+            lambda: self.inner.put(key, body, properties, if_absent=if_absent, checksum=checksum),
+        )
 
     async def head(self, key: str) -> ObjectInfo:
         return await self.around(Call("head", key), lambda: self.inner.head(key))
@@ -98,24 +108,36 @@ class Layer:
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
-        return await self.around(Call("create_multipart", key), lambda: self.inner.create_multipart(key, properties))
+    async def create_multipart(
+        self, key: str, properties: ObjectProperties | None = None, *, checksum: str | None = None
+    ) -> str:
+        return await self.around(
+            Call("create_multipart", key), lambda: self.inner.create_multipart(key, properties, checksum=checksum)
+        )
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, *, offset: int, checksum: Checksum | None = None
+    ) -> PartInfo:
         return await self.around(
             Call("put_part", key, upload_id, number),
-            lambda: self.inner.put_part(key, upload_id, number, body, offset=offset),
+            lambda: self.inner.put_part(key, upload_id, number, body, offset=offset, checksum=checksum),
         )
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         return await self.around(Call("list_parts", key, upload_id), lambda: self.inner.list_parts(key, upload_id))
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         return await self.around(
             Call("complete_multipart", key, upload_id),
-            lambda: self.inner.complete_multipart(key, upload_id, parts, if_absent=if_absent),
+            lambda: self.inner.complete_multipart(key, upload_id, parts, if_absent=if_absent, checksum=checksum),
         )
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:

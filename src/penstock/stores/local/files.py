@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from stat import S_ISREG
 
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 IOV_MAX = 1024
+CREATE_TRIES = 100
 ATTRIBUTE = "user.penstock"
 _ABSENT = {errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -87,14 +89,18 @@ def translating(operation: Operation, root: Path) -> Iterator[None]:
 def create_file(path: Path) -> int:
     """Create a file for writing, with the directories on its way, and return its descriptor.
 
-    Another writer may remove an empty private directory just before we use it; it is then made again.
+    Another writer may remove an empty private directory just before we use it, also while ``mkdir`` looks at what it
+    has found; it is then made again.
     """
+    tries = 0
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):
+            tries += 1
+            if tries == CREATE_TRIES:
+                raise
 
 
 def write_at(descriptor: int, body: Body, offset: int) -> None:
@@ -192,14 +198,14 @@ def keeps_properties(directory: Path) -> bool:
 
 
 def save_properties(descriptor: int, properties: ObjectProperties | None, operation: Operation) -> None:
-    """Keep content type and metadata in an attribute of the file; dropped where the file system has none.
+    """Keep the properties in an attribute of the file; dropped where the file system has none.
 
     Raises:
         Unsupported: they are too large for it.
     """
     if properties is None or properties == ObjectProperties() or not hasattr(os, "setxattr"):
         return
-    record = {"content_type": properties.content_type, "metadata": dict(properties.metadata)}
+    record = {name: value for name, value in asdict(properties).items() if value}
     try:
         os.setxattr(descriptor, ATTRIBUTE, json.dumps(record).encode())
     except OSError as error:
@@ -216,7 +222,7 @@ def load_properties(path: Path) -> ObjectProperties:
         return ObjectProperties()
     try:
         record = json.loads(os.getxattr(path, ATTRIBUTE))
-        return ObjectProperties(record["content_type"], record["metadata"])
+        return ObjectProperties(**record)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise

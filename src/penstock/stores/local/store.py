@@ -2,7 +2,7 @@
 
 It needs nothing but a file system that can link and rename. What is under way lives in ``ROOT/.penstock``, which is
 removed when there is nothing in it. Stored means stored: parts and objects have been synced to the disk when their call
-returns. Content type and metadata live in a user attribute of the file (``user.penstock``), so that there are no files
+returns. Properties live in a user attribute of the file (``user.penstock``), so that there are no files
 beside the objects; ``Capability.properties`` says whether the file system has such attributes.
 
 Caveats: a key cannot be an object and the beginning of other keys at once; an ETag is made of size and time of change,
@@ -28,6 +28,7 @@ from penstock.stores.base import (
     GIB,
     Body,
     Capability,
+    Checksum,
     ObjectInfo,
     ObjectProperties,
     PartInfo,
@@ -39,6 +40,7 @@ from penstock.stores.local.keys import PRIVATE, InvalidKey, key_path
 from penstock.stores.local.uploads import Upload, list_uploads
 from penstock.stores.offload import run_to_end
 from penstock.stores.operation import Operation
+from penstock.stores.properties import HTTP_EXTRAS
 
 __all__ = ["LocalStore"]
 
@@ -64,13 +66,15 @@ class LocalStore:
 
     @cached_property
     def capability(self) -> Capability:
+        keeps = files.keeps_properties(files.nearest_directory(self._root))
         return Capability(
             min_part_bytes=0,
             max_part_bytes=GIB,
             max_parts=UNLIMITED,
             max_object_bytes=UNLIMITED,
             max_put_bytes=UNLIMITED,
-            properties=files.keeps_properties(files.nearest_directory(self._root)),
+            properties=keeps,
+            extras=HTTP_EXTRAS | {"tags"} if keeps else frozenset(),
             in_place=True,
         )
 
@@ -95,7 +99,13 @@ class LocalStore:
     # -- objects --------------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002 - there is no wire
     ) -> PutResult:
         operation = Operation("put", key)
         target = self._path(operation)
@@ -115,7 +125,7 @@ class LocalStore:
             finally:
                 temporary.unlink(missing_ok=True)
                 files.remove_empty(temporary.parent, private)
-            return PutResult(_etag(target.stat()))
+            return _made(target.stat())
 
         return await self._run(operation, write)
 
@@ -177,12 +187,27 @@ class LocalStore:
 
     # -- multipart upload -----------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self,
+        key: str,
+        properties: ObjectProperties | None = None,
+        *,
+        checksum: str | None = None,  # noqa: ARG002
+    ) -> str:
         operation = Operation("create_multipart", key)
         self._path(operation)
         return await self._run(operation, lambda: Upload.create(self._root, operation, properties))
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,
+        checksum: Checksum | None = None,  # noqa: ARG002
+    ) -> PartInfo:
         operation = Operation("put_part", key, upload_id, number)
         if number < 1 or offset < 0:
             raise operation.error(StoreError, f"parts count from 1 and offsets from 0, not {number} and {offset}")
@@ -193,14 +218,20 @@ class LocalStore:
         return await self._run(operation, lambda: Upload(self._root, operation).parts())
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> PutResult:
         operation = Operation("complete_multipart", key, upload_id)
         target = self._path(operation)
 
         def complete() -> PutResult:
             Upload(self._root, operation).complete(parts, target, if_absent=if_absent)
-            return PutResult(_etag(target.stat()))
+            return _made(target.stat())
 
         return await self._run(operation, complete)
 
@@ -243,6 +274,10 @@ class LocalStore:
 def _describe(key: str, status: os.stat_result) -> ObjectInfo:
     modified = datetime.fromtimestamp(status.st_mtime, UTC)
     return ObjectInfo(key, status.st_size, _etag(status), modified)
+
+
+def _made(status: os.stat_result) -> PutResult:
+    return PutResult(_etag(status), size=status.st_size)
 
 
 def _etag(status: os.stat_result) -> str:

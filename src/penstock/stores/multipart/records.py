@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.stores.base import MIB, ObjectProperties
+from penstock.stores.checksums import ChecksumChoice
 from penstock.stores.layers.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class UploadOptions:
         memory_limit: bytes that the buffer, the parts in flight and their retries hold together, at most.
         properties: what goes with the object.
         retry: how long and how often each request is tried.
+        if_exists: what becomes of an object that is there: see ``naming``.
+        checksum: ``crc64nvme``, ``crc32c``, ``md5`` or ``none``; ``auto`` is the strongest that the store verifies.
         grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
             cancellation met.
     """
@@ -42,6 +45,8 @@ class UploadOptions:
     memory_limit: int = 64 * MIB
     properties: ObjectProperties = field(default_factory=ObjectProperties)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    if_exists: Literal["overwrite", "fail", "rename"] = "overwrite"
+    checksum: ChecksumChoice = "auto"
     grace_s: float = 10.0
 
 
@@ -51,7 +56,7 @@ class UploadResult:
 
     Attributes:
         url: store and key, for people.
-        key: the object's key.
+        key: the object's key, which ``rename`` may have changed.
         etag: as the store gave it; empty if it gave none.
         version: the version id, in a bucket that keeps versions.
         size: bytes.

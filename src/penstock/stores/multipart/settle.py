@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from penstock.errors import NotFound, StoreError
+from penstock.errors import AlreadyExists, NotFound, StoreError, describe
 from penstock.stores.base import PutResult
 from penstock.stores.multipart.records import MADE_BY
+from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.stores.base import MultipartStore, ObjectInfo, PartInfo
+    from penstock.stores.multipart.digest import UploadDigest
 
-__all__ = ["drop_upload", "expected_etag", "find_committed"]
+__all__ = ["drop_upload", "expected_etag", "find_committed", "is_ambiguous", "verify", "warn_of_stray"]
 
 ABORT_ROUNDS: Final = 3
 
@@ -36,7 +38,69 @@ async def find_committed(
         return None
     if info.size != size or not _is_ours(info, token, parts):
         return None
-    return PutResult(info.etag, None, info.checksum)
+    return PutResult(info.etag, None, info.checksum, info.size)
+
+
+async def verify(
+    store: MultipartStore,
+    key: str,
+    made: PutResult,
+    token: str,
+    size: int,
+    digest: UploadDigest,
+    *,
+    exclusive: bool = False,
+) -> None:
+    """See that a committed object is what was sent; one that is not is removed.
+
+    A store that tells neither checksum nor size is asked once more. One that does not answer then is trusted, with a
+    warning, as it has confirmed the commit. ``exclusive``: see also that nobody has replaced it.
+
+    Raises:
+        StoreError: it is not, or somebody has.
+    """
+    wrong = await _found_wrong(store, key, made, token, size, digest)
+    if wrong is not None:
+        await store.delete(key)
+        raise StoreError(f"{wrong}; the object was removed", operation="commit", key=key)
+    if exclusive and await _is_replaced(store, key, token):
+        message = "another writer has replaced the object at the moment of its commit"
+        raise StoreError(message, operation="commit", key=key)
+
+
+async def _found_wrong(
+    store: MultipartStore, key: str, made: PutResult, token: str, size: int, digest: UploadDigest
+) -> str | None:
+    """What is wrong with a committed object, in a line; None if nothing is.
+
+    ``made`` is what the store answered; if that is neither checksum nor size, the store is asked. An object that has
+    been replaced or removed since says nothing about ours.
+    """
+    theirs, stored = made.checksum, made.size
+    if theirs is None and stored is None:
+        try:
+            info = await store.head(key)
+        except StoreError as error:
+            logger.warning("'%s' was committed, but the store does not tell its size: %s", key, describe(error))
+            return None
+        if info.properties.metadata.get(MADE_BY, token) != token:
+            return None
+        theirs, stored = info.checksum, info.size
+    if digest.contradicts(theirs):
+        return f"the store holds {theirs}, but {digest.checksum()} was sent"
+    if stored is not None and stored != size:
+        return f"the store holds {stored} bytes, but {size} were sent"
+    return None
+
+
+async def _is_replaced(store: MultipartStore, key: str, token: str) -> bool:
+    """Whether the object under ``key`` is one that another upload has made; False where the store does not tell."""
+    try:
+        info = await store.head(key)
+    except StoreError as error:
+        logger.warning("whether '%s' has been replaced could not be found out: %s", key, describe(error))
+        return False
+    return info.properties.metadata.get(MADE_BY, token) != token
 
 
 async def drop_upload(store: MultipartStore, key: str, upload_id: str) -> bool:
@@ -78,6 +142,12 @@ def _is_ours(info: ObjectInfo, token: str, parts: Sequence[PartInfo]) -> bool:
     return info.etag != "" and info.etag.strip('"') == expected_etag(parts)
 
 
+def warn_of_stray(key: str, error: BaseException) -> None:
+    """Say that a create whose answer was lost may have opened an upload whose id we shall never learn."""
+    if not isinstance(error, StoreError) or (error.retryable and error.status is None):
+        logger.warning("an upload without parts may be left open under '%s': its id was lost", key)
+
+
 def is_ambiguous(error: StoreError) -> bool:
     """Whether a commit that failed so may have had its effect: the answer was lost, or an earlier try succeeded."""
-    return error.retryable or isinstance(error, NotFound)
+    return error.retryable or isinstance(error, NotFound | AlreadyExists)

@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from penstock.stores.base import Body, PartInfo
+    from penstock.stores.base import Body, Checksum, PartInfo
 
 __all__ = ["IllegalTransition", "Part", "Phase", "UploadState"]
 
@@ -56,12 +56,16 @@ SENDING: Final = {Phase.OPEN, Phase.COMMITTING}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A cut part with its bytes; ``number`` counts from 1, ``offset`` is that of its first byte in the object."""
+    """A cut part with its bytes; ``number`` counts from 1, ``offset`` is that of its first byte in the object.
+
+    ``checksum`` is that of its bytes, where it was computed as they passed.
+    """
 
     number: int
     offset: int
     size: int
     body: Body
+    checksum: Checksum | None = None
 
 
 class UploadState:
@@ -135,11 +139,11 @@ class UploadState:
         """Bytes of cut parts that are not stored yet, and so are held in memory."""
         return self.planned_bytes - self.stored_bytes
 
-    def cut(self, body: Body, size: int) -> Part:
+    def cut(self, body: Body, size: int, checksum: Checksum | None = None) -> Part:
         """Add a part of the next number; it waits."""
         if not self.accepting:
             raise IllegalTransition(f"no part can be added to an upload that is {self.phase}")
-        part = Part(self.next_number, self.planned_bytes, size, body)
+        part = Part(self.next_number, self.planned_bytes, size, body, checksum)
         self._planned += 1
         self.planned_bytes += size
         self._waiting[part.number] = part

@@ -6,19 +6,19 @@ send parts, the parts' bytes stay with the state until they are stored: a transf
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
-from penstock.errors import StoreError, describe
-from penstock.stores.base import ObjectProperties, PutResult
+from penstock.errors import AlreadyExists, StoreError, describe
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart.failures import Failures
-from penstock.stores.multipart.records import INCOMPLETE, MADE_BY, MARKER_SUFFIX
-from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous
+from penstock.stores.multipart.marker import Marker
+from penstock.stores.multipart.naming import Name, stranded
+from penstock.stores.multipart.records import INCOMPLETE, MADE_BY
+from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous, verify, warn_of_stray
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase, UploadState
 from penstock.telemetry import logger
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from penstock.stores.base import MultipartStore
+    from penstock.stores.base import Body, Checksum, MultipartStore, ObjectProperties, PutResult
     from penstock.stores.layers.base import Call
+    from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.records import UploadOptions
     from penstock.stores.multipart.state import Part
 
@@ -43,24 +44,47 @@ class Transfer:
         state: where it is.
         retries: requests that were tried again.
         failures: the errors of the parts and of the caller's body.
-        marker: key of the object that marks this one as incomplete, where there is one.
     """
 
     def __init__(
-        self, store: MultipartStore, key: str, options: UploadOptions, on_part: Callable[[Part], None]
+        self,
+        store: MultipartStore,
+        key: str,
+        options: UploadOptions,
+        digest: UploadDigest,
+        on_part: Callable[[Part], None],
     ) -> None:
-        self.key = key
         self.state = UploadState()
         self.retries = 0
         self.failures = Failures()
-        self.marker: str | None = None
         self._store = RetryLayer(store, options.retry, on_retry=self._count_retry)
         self._options = options
+        self._digest = digest
         self._on_part = on_part
         self._token = uuid.uuid4().hex
+        self._name = Name(self._store, key, options.if_exists, self._token)
+        self._marker = Marker(self._store, self._token)
+        self._stranded = False
         self._opened_incomplete = False
         self._sending: set[anyio.CancelScope] = set()
         self._changed = anyio.Event()
+
+    @property
+    def key(self) -> str:
+        """Where the object goes; ``rename`` changes it when the upload is opened or put."""
+        return self._name.key
+
+    @property
+    def marker(self) -> str | None:
+        """The key of the object that marks this one as incomplete, where there is one."""
+        return self._marker.key
+
+    @property
+    def _conditional(self) -> bool:
+        """Whether the store itself refuses to replace an object."""
+        capability = self._store.capability
+        able = capability.conditional_put if self.state.upload_id is None else capability.conditional_complete
+        return self._name.exclusive and able
 
     # -- parts ----------------------------------------------------------------------------------------
 
@@ -102,7 +126,10 @@ class Transfer:
         with anyio.CancelScope() as scope:
             self._sending.add(scope)
             try:
-                info = await self._store.put_part(self.key, upload_id, part.number, part.body, offset=part.offset)
+                checksum = await self._digest.of_body(part.body, part.checksum)
+                info = await self._store.put_part(
+                    self.key, upload_id, part.number, part.body, offset=part.offset, checksum=checksum
+                )
             except BaseException as error:
                 self.state.returned(part)
                 self.failures.note(error)
@@ -127,24 +154,46 @@ class Transfer:
 
     async def _create(self, *, incomplete: bool) -> None:
         try:
-            upload_id = await self._store.create_multipart(self.key, self._properties(incomplete=incomplete))
+            await self._name.take()
+            upload_id = await self._store.create_multipart(
+                self.key, self._properties(incomplete=incomplete), checksum=self._digest.whole_algorithm
+            )
         except BaseException as error:
             self.state.move(Phase.BUFFERING)
-            self._warn_of_stray(error)
+            warn_of_stray(self.key, error)
             raise
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
+
+    @property
+    def fits_one_put(self) -> bool:
+        """Whether what there is can be put at once: one part, and no upload for it."""
+        single = self.state.upload_id is None and self.state.next_number == 2
+        return single and self.state.planned_bytes <= self._store.capability.max_put_bytes
 
     # -- ends -----------------------------------------------------------------------------------------
 
     async def put(self, *, incomplete: bool) -> PutResult:
         """Store the one part there is as a whole object."""
-        if incomplete and not self._store.capability.properties:
-            await self._put_marker()
-        self.state.move(Phase.COMMITTING)
         body = [block for part in self.state.waiting for block in part.body]
+        checksum = await self._digest.of_body(body, self._digest.whole())
+        await shelter(self._name.take(), grace_s=self._options.grace_s)
+        while True:
+            try:
+                return await self._put(body, checksum, incomplete=incomplete)
+            except AlreadyExists:
+                if not self._name.movable:
+                    raise
+                await self._marker.drop()
+                await shelter(self._name.take_next(), grace_s=self._options.grace_s)
+
+    async def _put(self, body: Body, checksum: Checksum | None, *, incomplete: bool) -> PutResult:
+        if incomplete and not self._store.capability.properties:
+            await self._marker.put(self.key, self.state.planned_bytes)
+        self.state.move(Phase.COMMITTING)
+        properties = self._properties(incomplete=incomplete)
         try:
-            return await self._store.put(self.key, body, self._properties(incomplete=incomplete))
+            return await self._store.put(self.key, body, properties, if_absent=self._conditional, checksum=checksum)
         except StoreError as error:
             return await self._settle(error)
 
@@ -154,17 +203,24 @@ class Transfer:
             await self._open(incomplete=incomplete)
         await self.send_all()
         if incomplete and not (self._opened_incomplete and self._store.capability.properties):
-            await self._put_marker()
+            await self._marker.put(self.key, self.state.planned_bytes)
         self.state.move(Phase.COMMITTING)
         upload_id = self.state.upload_id or ""
+        parts = self.state.stored_parts()
         try:
-            return await self._store.complete_multipart(self.key, upload_id, self.state.stored_parts())
+            if self._name.exclusive and not self._conditional:
+                await self._name.require_free()
+            return await self._store.complete_multipart(
+                self.key, upload_id, parts, if_absent=self._conditional, checksum=self._digest.whole()
+            )
         except StoreError as error:
             return await self._settle(error)
 
-    async def remove_object(self) -> None:
-        """Delete the object that was just made, because it is not what was sent."""
-        await self._store.delete(self.key)
+    async def verify(self, made: PutResult) -> None:
+        """See that the object is what was sent, and stays; see ``settle.verify``. Then the name is given back."""
+        size, unsure = self.state.planned_bytes, self._name.exclusive and not self._conditional
+        await verify(self._store, self.key, made, self._token, size, self._digest, exclusive=unsure)
+        await self._name.release()
 
     async def drop(self) -> tuple[PutResult | None, str | None]:
         """Leave nothing in the store, within ``grace_s``.
@@ -182,8 +238,9 @@ class Transfer:
                 problem = await self._drop_upload()
                 if committing:  # only now: the abort has settled whether it can still happen
                     made = await self._find_committed()
-                if made is None and self.marker is not None:
-                    await self._store.delete(self.marker)
+                if made is None:
+                    await self._marker.drop()
+                await self._name.release()
         except StoreError as error:
             problem = f"{self._what_is_left()}: {describe(error)}"
         except TimeoutError:
@@ -204,6 +261,9 @@ class Transfer:
             error.add_note(f"whether the object was committed could not be found out: {describe(unknown)}")
             raise error from unknown
         if made is None:
+            self._stranded = (
+                isinstance(error, AlreadyExists) and self._name.movable and self.state.upload_id is not None
+            )
             raise error
         return made
 
@@ -214,19 +274,11 @@ class Transfer:
         )
 
     async def _drop_upload(self) -> str | None:
+        if self._stranded and self.state.upload_id:
+            return stranded(self.key, self.state.upload_id)
         if self.state.upload_id is None or await drop_upload(self._store, self.key, self.state.upload_id):
             return None
         return f"{self._what_is_left()}: the store still lists it"
-
-    async def _put_marker(self) -> None:
-        """Mark the object as incomplete before it can be seen: metadata are fixed when an upload is opened.
-
-        Some stores keep none at all: a file system without user attributes is one.
-        """
-        self.marker = self.key + MARKER_SUFFIX
-        record = {"object": self.key, "size": self.state.planned_bytes, MADE_BY: self._token, INCOMPLETE: True}
-        properties = ObjectProperties("application/json", {MADE_BY: self._token})
-        await self._store.put(self.marker, [json.dumps(record).encode()], properties)
 
     def _properties(self, *, incomplete: bool) -> ObjectProperties:
         given = self._options.properties
@@ -241,9 +293,4 @@ class Transfer:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
         if call.operation == "create_multipart":
-            self._warn_of_stray(error)
-
-    def _warn_of_stray(self, error: BaseException) -> None:
-        """A create whose answer was lost may have opened an upload whose id we shall never learn."""
-        if not isinstance(error, StoreError) or (error.retryable and error.status is None):
-            logger.warning("an upload without parts may be left open under '%s': its id was lost", self.key)
+            warn_of_stray(self.key, error)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from penstock.errors import StoreError, describe
-from penstock.stores.multipart.digest import StreamDigest
+from penstock.stores.checksums import choose_checksum
+from penstock.stores.multipart.digest import UploadDigest
 from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.transfer import Transfer
+from penstock.stores.properties import require_supported
 from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, PART_COMPLETE, logger
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ class UploadWriter:
     """The open end of an upload; made by ``open_upload``, used by one task at a time.
 
     Attributes:
-        key: the object's key.
-        url: store and key, for people.
         result: the committed object, once it is.
     """
 
@@ -52,16 +52,15 @@ class UploadWriter:
         options: UploadOptions,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
-        self.key = key
-        self.url = f"{store.url}/{key}"
         self.result: UploadResult | None = None
         self._options = options
-        self._max_put_bytes = store.capability.max_put_bytes
+        self._store = store
         self._multipart = store.capability.multipart
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
-        self._digest = StreamDigest()
+        require_supported(options.properties, store.capability, store.url)
+        self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
         self._buffer = BlockBuffer(self._digest.update)
-        self._transfer = Transfer(store, key, options, self._part_stored)
+        self._transfer = Transfer(store, key, options, self._digest, self._part_stored)
         self._state = self._transfer.state
         self._on_event = on_event
         self._started = time.monotonic()
@@ -122,12 +121,11 @@ class UploadWriter:
         if self._buffer.size or self._state.next_number == 1:
             self._cut_part()
         self._buffer.close()
-        whole = self._state.upload_id is None and self._state.next_number == 2 and self.size <= self._max_put_bytes
-        if whole:
+        if self._transfer.fits_one_put:
             made = await self._transfer.put(incomplete=incomplete)
         else:
             made = await self._transfer.complete(incomplete=incomplete)
-        await self._verify(made)
+        await self._transfer.verify(made)
         return self._committed(made, incomplete=incomplete)
 
     async def abort(self) -> None:
@@ -148,6 +146,16 @@ class UploadWriter:
     def size(self) -> int:
         """Bytes accepted so far."""
         return self._state.planned_bytes + self._buffer.size
+
+    @property
+    def key(self) -> str:
+        """The object's key; ``if_exists: rename`` settles it when the first bytes are stored."""
+        return self._transfer.key
+
+    @property
+    def url(self) -> str:
+        """Store and key, for people."""
+        return f"{self._store.url}/{self.key}"
 
     @property
     def settled(self) -> bool:
@@ -207,15 +215,7 @@ class UploadWriter:
 
     def _cut_part(self) -> Part:
         size = self._buffer.size
-        return self._state.cut(self._buffer.take(), size)
-
-    async def _verify(self, made: PutResult) -> None:
-        ours = self._digest.checksum()
-        theirs = made.checksum
-        if theirs is None or theirs.algorithm != ours.algorithm or theirs.value == ours.value:
-            return
-        await self._transfer.remove_object()
-        raise self._refusal("commit", f"the store holds {theirs}, but {ours} was sent; the object was removed")
+        return self._state.cut(self._buffer.take(), size, self._digest.end_part())
 
     async def _drop(self, reason: str, event: str) -> str | None:
         made, problem = await self._transfer.drop()

@@ -14,13 +14,13 @@ from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from penstock.errors import ConfigurationError
+from penstock.stores.s3.profiles import recognise_host
 from penstock.stores.transport import Origin, parse_origin
 
 __all__ = ["Addressing", "S3Bucket", "aws_endpoint", "quote_key", "quote_query"]
 
 Addressing: TypeAlias = Literal["auto", "path", "virtual"]
 
-_AWS_HOST = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{1,61})[a-z0-9]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REGION = re.compile(r"[A-Za-z0-9-]+")
@@ -56,10 +56,12 @@ class S3Bucket:
         fits_host = _HOST_LABEL.fullmatch(bucket) is not None  # a dot would not match Amazon's certificate
         if addressing == "virtual" and not fits_host:
             raise ConfigurationError(f"the bucket '{bucket}' does not fit a host name; use addressing: path")
-        virtual = addressing == "virtual" or (addressing == "auto" and fits_host and _AWS_HOST.search(origin.host))
+        virtual = addressing == "virtual" or (
+            addressing == "auto" and fits_host and recognise_host(origin.host) == "aws"
+        )
         self.endpoint = origin
         self.name = bucket
-        self.virtual = bool(virtual)
+        self.virtual = virtual
 
     @property
     def origin(self) -> Origin:

@@ -74,10 +74,17 @@ BY_CODE = {
     "SlowDown": _LATER,
     "Throttling": _LATER,
     "TooManyRequests": _LATER,
+    "XAmzContentChecksumMismatch": Verdict(StoreError, retryable=True),
     "XAmzContentSHA256Mismatch": Verdict(StoreError, retryable=True),
     "QuotaExceeded": Verdict(StoreFull),
     "XMinioStorageFull": Verdict(StoreFull, advice="make room on the store"),
     "NotImplemented": Verdict(Unsupported),
+}
+
+AT_COMPLETE = {
+    "BadDigest": Verdict(StoreError, advice="the parts are not what was sent"),
+    "ConditionalRequestConflict": Verdict(UploadGone, advice="the upload cannot be completed any more"),
+    "XAmzContentChecksumMismatch": Verdict(StoreError, advice="the parts are not what was sent"),
 }
 
 BY_STATUS = {
@@ -114,8 +121,8 @@ class S3Operation(Operation):
             verdict = _LATER if status >= 500 or status < 300 else Verdict(StoreError)
         if self.name == "get" and verdict.error is AlreadyExists:
             verdict = Verdict(ObjectChanged)
-        if self.name == "complete_multipart" and code == "ConditionalRequestConflict":
-            verdict = Verdict(UploadGone)  # unlike with PUT: the upload cannot be completed any more
+        if self.name == "complete_multipart":  # it sends no bytes again, unlike a PUT
+            verdict = AT_COMPLETE.get(code, verdict)
         said = f"{status} {code}".rstrip() + (f": {message}" if message else "")
         if self.key is None and self.bucket:
             said += f" (bucket {self.bucket})"

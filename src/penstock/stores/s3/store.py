@@ -17,6 +17,7 @@ from penstock.errors import NotFound, ObjectChanged, StoreError, Unsupported
 from penstock.stores.base import (
     Body,
     Capability,
+    Checksum,
     ObjectInfo,
     ObjectProperties,
     PartInfo,
@@ -27,8 +28,26 @@ from penstock.stores.base import (
 from penstock.stores.s3.addressing import S3Bucket
 from penstock.stores.s3.client import Query, S3Client
 from penstock.stores.s3.errors import S3Operation
-from penstock.stores.s3.headers import object_info, property_headers, put_result
-from penstock.stores.s3.xml import Element, complete_body, read_objects, read_parts, read_uploads, text, unquote_etag
+from penstock.stores.s3.headers import (
+    algorithm_headers,
+    checksum_headers,
+    object_info,
+    property_headers,
+    put_result,
+    read_checksum,
+)
+from penstock.stores.s3.probe import probe
+from penstock.stores.s3.profiles import PROFILES, StoreKind, recognise_host, recognise_server
+from penstock.stores.s3.xml import (
+    Element,
+    complete_body,
+    complete_headers,
+    read_objects,
+    read_parts,
+    read_uploads,
+    text,
+    unquote_etag,
+)
 from penstock.stores.signing import RequestSigner
 from penstock.stores.transport import Transport
 
@@ -42,7 +61,10 @@ class S3Store:
         bucket: where it is.
         signer: who we are there.
         transport: to the bucket's origin; closed with the store.
-        capability: what this store can do; Amazon's by default.
+        capability: what this store can do; by default it follows from ``kind``.
+        kind: the entry of ``profiles``; ``auto`` goes by the host, or else by what the answer to ``check`` says, and
+            is ``generic`` until then.
+        ask: let ``check`` find out what a store of an unknown kind can do, by ``probe``, which writes to the bucket.
         page_size: entries in an answer to a listing, 1 to 1000; more is asked for as it is wanted.
     """
 
@@ -53,12 +75,17 @@ class S3Store:
         transport: Transport,
         capability: Capability | None = None,
         *,
+        kind: StoreKind = "auto",
+        ask: bool = False,
         page_size: int = 1000,
     ) -> None:
         self._client = S3Client(bucket, signer, transport)
         self._url = bucket.url
         self._page = str(page_size)
-        self._capability = capability or Capability()
+        known = recognise_host(bucket.endpoint.host) if kind == "auto" else kind
+        self._capability = capability or PROFILES[known or "generic"]
+        self._unknown = capability is None and known is None
+        self._ask = ask
 
     @property
     def url(self) -> str:
@@ -72,9 +99,29 @@ class S3Store:
         return f"<S3Store {self._url}>"
 
     async def check(self) -> None:
-        """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3."""
+        """List one key: unlike a HEAD on the bucket, its errors have a body, and its answer shows that this is S3.
+
+        What ``capability`` says of a store of an unknown kind is known afterwards.
+        """
         operation = S3Operation("check", bucket=self._url)
-        await self._client.document(operation, "GET", "ListBucketResult", query=[("list-type", "2"), ("max-keys", "1")])
+        query = [("list-type", "2"), ("max-keys", "1")]
+        _, response = await self._client.document(operation, "GET", "ListBucketResult", query=query)
+        if self._unknown:
+            await self._recognise(response.headers.get("server", ""))
+
+    async def _recognise(self, server: str) -> None:
+        kind = recognise_server(server)
+        if kind is not None:
+            self._capability = PROFILES[kind]
+        elif self._ask:
+            endpoint = str(self._client.bucket.endpoint)
+            self._capability = Capability()  # while it is being found out, it may try everything
+            try:
+                self._capability = await probe(self, endpoint)
+            except BaseException:
+                self._capability = PROFILES["generic"]
+                raise
+        self._unknown = False
 
     async def aclose(self) -> None:
         await self._client.transport.aclose()
@@ -82,14 +129,20 @@ class S3Store:
     # -- objects --------------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, body: Body, properties: ObjectProperties | None = None, *, if_absent: bool = False
+        self,
+        key: str,
+        body: Body,
+        properties: ObjectProperties | None = None,
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         operation = S3Operation("put", key)
-        headers = property_headers(operation, properties)
+        headers = property_headers(operation, properties) | checksum_headers(checksum)
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_put)
         response = await self._client.call(operation, "PUT", headers=headers, body=body)
-        return put_result(response.headers, response.headers.get("etag", ""))
+        return put_result(response.headers, response.headers.get("etag", ""), body_size(body))
 
     async def head(self, key: str) -> ObjectInfo:
         operation = S3Operation("head", key)
@@ -143,9 +196,11 @@ class S3Store:
 
     # -- multipart upload -----------------------------------------------------------------------------
 
-    async def create_multipart(self, key: str, properties: ObjectProperties | None = None) -> str:
+    async def create_multipart(
+        self, key: str, properties: ObjectProperties | None = None, *, checksum: str | None = None
+    ) -> str:
         operation = S3Operation("create_multipart", key)
-        headers = property_headers(operation, properties)
+        headers = property_headers(operation, properties) | algorithm_headers(checksum)
         root, _ = await self._client.document(
             operation, "POST", "InitiateMultipartUploadResult", query=[("uploads", "")], headers=headers
         )
@@ -154,11 +209,25 @@ class S3Store:
             raise operation.not_s3(self._url, "it gives no upload id", 200)
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, offset: int) -> PartInfo:  # noqa: ARG002
+    async def put_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        offset: int,  # noqa: ARG002 - parts need none here
+        checksum: Checksum | None = None,
+    ) -> PartInfo:
         operation = S3Operation("put_part", key, upload_id, number)
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
-        response = await self._client.call(operation, "PUT", query=query, body=body)
-        return PartInfo(number, body_size(body), unquote_etag(response.headers.get("etag", "")))
+        headers = checksum_headers(checksum)
+        response = await self._client.call(operation, "PUT", query=query, headers=headers, body=body)
+        stored = read_checksum(response.headers)
+        if stored and checksum and stored.algorithm == checksum.algorithm and stored != checksum:
+            message = f"{checksum} was sent, but {stored} arrived"
+            raise operation.error(StoreError, message, status=response.status, retryable=True)
+        return PartInfo(number, body_size(body), unquote_etag(response.headers.get("etag", "")), checksum)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         operation = S3Operation("list_parts", key, upload_id)
@@ -174,10 +243,16 @@ class S3Store:
             query = [*first, ("part-number-marker", marker)]
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[PartInfo], *, if_absent: bool = False
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        if_absent: bool = False,
+        checksum: Checksum | None = None,
     ) -> PutResult:
         operation = S3Operation("complete_multipart", key, upload_id)
-        headers = {"content-type": "application/xml"}
+        headers = {"content-type": "application/xml", **checksum_headers(checksum, whole=True)}
         if if_absent:
             headers |= self._if_absent(operation, supported=self._capability.conditional_complete)
         root, response = await self._client.document(
@@ -188,7 +263,7 @@ class S3Store:
             headers=headers,
             body=[complete_body(parts)],
         )
-        return put_result(response.headers, text(root, "ETag"))
+        return put_result({**response.headers, **complete_headers(root)}, text(root, "ETag"))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         with suppress(NotFound):

@@ -21,6 +21,7 @@ __all__ = [
     "BadXml",
     "Element",
     "complete_body",
+    "complete_headers",
     "parse_document",
     "read_objects",
     "read_parts",
@@ -113,11 +114,28 @@ def read_uploads(root: Element) -> list[UploadInfo]:
 def complete_body(parts: Sequence[PartInfo]) -> bytes:
     """The CompleteMultipartUpload document for ``parts``, in order of their numbers as stores demand."""
     entries = "".join(
-        f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag></Part>'
+        f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_checksum(part)}</Part>'
         for part in sorted(parts, key=lambda part: part.number)
     )
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     return f'<CompleteMultipartUpload xmlns="{namespace}">{entries}</CompleteMultipartUpload>'.encode()
+
+
+def complete_headers(root: Element) -> dict[str, str]:
+    """What a CompleteMultipartUploadResult says of checksums, under the names that headers have elsewhere."""
+    found = {tag(entry): entry.text or "" for entry in root}
+    return {
+        f"x-amz-checksum-{name.removeprefix('Checksum').lower()}": value
+        for name, value in found.items()
+        if name.startswith("Checksum") and value
+    }
+
+
+def _checksum(part: PartInfo) -> str:
+    if part.checksum is None or part.checksum.algorithm == "md5":
+        return ""
+    name = f"Checksum{part.checksum.algorithm.upper()}"
+    return f"<{name}>{escape(part.checksum.value)}</{name}>"
 
 
 def _decoder(root: Element) -> Callable[[str], str]:

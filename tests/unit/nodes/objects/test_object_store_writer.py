@@ -464,3 +464,68 @@ async def test_a_store_that_fails_for_good_is_reported_while_the_input_is_silent
         await running.run()
     assert (running.writer.memory.read("k"), running.writer.memory.open_uploads) == (None, [])
     assert running.ctx.events[-1][0] == OBJECT_FAILED
+
+
+# -- what the store can do ----------------------------------------------------------------------------
+
+
+async def test_a_checksum_that_the_store_does_not_verify_is_refused_at_the_start():
+    node = Writer(checksum="crc32c")
+    with pytest.raises(ConfigurationError, match="not known to verify the checksum crc32c"):
+        await node.prepare(FakeContext())
+    node.memory = MemoryStore(capability=Capability(checksums=("crc32c",)))
+    await node.prepare(FakeContext())
+
+
+@pytest.mark.parametrize(("if_exists", "key"), [("overwrite", "k"), ("rename", "k-1")])
+async def test_what_becomes_of_an_object_that_is_there_is_a_parameter(if_exists, key):
+    node = Writer(if_exists=if_exists)
+    await node.memory.put("k", [b"earlier"])
+    result = await run_node(node, packets(1))
+    assert node.memory.read(key) == joined(packets(1))
+    assert [fields["key"] for event, fields in result.context.events if event == OBJECT_COMMITTED] == [key]
+
+
+PROPERTIES = {"cache_control": "no-store", "content_language": "de", "tags": {"keep": "30d"}}
+
+
+async def test_properties_of_the_object_are_parameters():
+    node = Writer(**PROPERTIES, metadata={"take": "1"})
+    node.memory = MemoryStore()
+    await run_node(node, packets(1))
+    found = (await node.memory.head("k")).properties
+    assert {name: getattr(found, name) for name in PROPERTIES} == PROPERTIES
+    assert (found.content_type, found.metadata["take"]) == ("audio/ogg", "1")
+
+
+@pytest.mark.parametrize(
+    "given", [{"acl": "private"}, {"sse": "AES256"}, {"sse": "aws:kms", "kms_key_id": "k"}, {"storage_class": "COLD"}]
+)
+async def test_a_property_that_the_store_would_drop_is_refused_at_the_start(given):
+    node = Writer(**given)
+    node.memory = MemoryStore()
+    expected = f"memory://memory is not known to keep {', '.join(sorted(given))}; it keeps cache_control"
+    with pytest.raises(ConfigurationError, match=expected):
+        await node.prepare(FakeContext())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cache_control": ""},
+        {"acl": "a\r\nb"},
+        {"storage_class": "ü"},
+        {"kms_key_id": "k"},
+        {"tags": {str(n): "" for n in range(11)}},
+        {"tags": {"": "x"}},
+        {"tags": {"x" * 129: ""}},
+        {"tags": {"x": "y" * 257}},
+    ],
+)
+def test_properties_that_no_store_takes_are_errors_of_the_check(given):
+    assert list(errors(**PLACE, **given)) == list(given)
+
+
+def test_properties_at_the_limits_are_taken():
+    ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {"x" * 128: "y" * 256}})
+    ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {str(n): "" for n in range(10)}})

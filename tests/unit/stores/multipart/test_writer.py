@@ -36,7 +36,7 @@ class Gate(Layer):
         self.waiting_bytes = 0
         self.most_bytes = 0
 
-    async def put_part(self, key, upload_id, number, body, *, offset):
+    async def put_part(self, key, upload_id, number, body, *, offset, checksum=None):
         size = sum(map(len, body))
         self.waiting += 1
         self.waiting_bytes += size
@@ -47,7 +47,7 @@ class Gate(Layer):
         finally:
             self.waiting -= 1
             self.waiting_bytes -= size
-        return await super().put_part(key, upload_id, number, body, offset=offset)
+        return await super().put_part(key, upload_id, number, body, offset=offset, checksum=checksum)
 
 
 # -- commit -------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ async def test_a_committed_object_survives_an_exception_after_the_commit(store):
 
 async def test_an_object_that_is_not_what_was_sent_is_removed_and_said():
     class Corrupting(Layer):
-        async def put(self, key, body, properties=None, *, if_absent=False) -> PutResult:
+        async def put(self, key, body, properties=None, **_) -> PutResult:
             made = await super().put(key, [b"other"], properties)
             return PutResult(made.etag, None, Checksum("crc64nvme", "AAAAAAAAAAA="))
 

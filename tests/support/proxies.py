@@ -1,0 +1,73 @@
+"""A proxy between a client and a real server that does to the bytes what networks do."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MARK = b"\xff"
+"""A byte that is in no request line and no header of ours: its first occurrence in a request is in the body."""
+
+
+class FlippingProxy:
+    """Forwards everything, but changes the next ``flips`` bytes 0xFF that the client sends.
+
+    Attributes:
+        endpoint: where it listens.
+        flips: changes still to be made.
+        flipped: changes made.
+    """
+
+    def __init__(self, flips: int) -> None:
+        self.endpoint = ""
+        self.flips = flips
+        self.flipped = 0
+
+    async def serve(self, upstream: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        address = urlsplit(upstream)
+        theirs, ours = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            await asyncio.gather(self._pump(reader, ours, flip=True), self._pump(theirs, writer, flip=False))
+        finally:
+            ours.close()
+            writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, flip: bool) -> None:
+        try:
+            while data := await reader.read(1 << 18):
+                if flip and self.flips and MARK in data:
+                    data = data.replace(MARK, b"\xfe", 1)
+                    self.flips -= 1
+                    self.flipped += 1
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def flipping_proxy(upstream: str, flips: int = 1) -> AsyncIterator[FlippingProxy]:
+    """A proxy to the server at ``upstream``, on a port of its own."""
+    proxy = FlippingProxy(flips)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(proxy.serve(upstream, reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1")
+    async with server:
+        proxy.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield proxy
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
