@@ -27,8 +27,13 @@ class WriterParameters(StorePlaceConfig):
         None,
         description="The object's key; may hold {run_id}, {session_id}, {uuid}, {host}, {seq:05d}, {ext}, "
         "{attributes.NAME}, {start:%Y-%m-%d} and {now:%H%M%S} (UTC). "
-        "Write {{ and }} for braces. An object of this key is replaced when the new one is complete.",
+        "Write {{ and }} for braces. What becomes of an object of this key is for if_exists.",
         examples=["takes/{start:%Y/%m/%d}/{run_id}.ogg"],
+    )
+    probe: bool = Field(
+        default=False,
+        description="Find out at the start what a store of an unknown kind can do, by writing a small object "
+        "penstock-probe-… and deleting it.",
     )
     chunk_size: Annotated[ByteSize, Field(ge=5 * MIB, le=5 * 1024 * MIB)] = Field(
         5 * MIB, description="Bytes of a part; the sizes of later parts grow on very long streams, up to memory_limit."

@@ -47,8 +47,13 @@ def name_objects(config: StorePlaceConfig, run_id: str, attributes: Mapping[str,
     return keys
 
 
-def open_place(config: StorePlaceConfig, *, connections: int) -> MultipartStore:
+def open_place(config: StorePlaceConfig, *, connections: int, probe: bool = False) -> MultipartStore:
     """Open the store that the parameters name; nothing is sent yet.
+
+    Args:
+        config: place and credentials.
+        connections: requests in flight at once.
+        probe: let the check find out, by writing, what an S3 store of an unknown kind can do.
 
     Raises:
         CredentialsError: credentials are missing or incomplete.
@@ -61,14 +66,14 @@ def open_place(config: StorePlaceConfig, *, connections: int) -> MultipartStore:
         credentials=config.credentials(),
         addressing=config.addressing,
         kind=config.store,
-        ask=config.probe,
+        ask=probe,
         connections=connections,
     )
 
 
 def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
     """Open the store that an upload goes to; see ``open_place``."""
-    return open_place(config, connections=config.parts_in_flight + 1)
+    return open_place(config, connections=config.parts_in_flight + 1, probe=config.probe)
 
 
 async def check_store(store: MultipartStore, config: ObjectStoreWriterConfig) -> int:

@@ -63,11 +63,6 @@ class StorePlaceConfig(NodeConfig):
         description="What kind of S3 store it is, and so what it can do; auto: by host name or by what the store calls "
         "itself, else generic, with which nothing is relied upon that an S3 store may lack.",
     )
-    probe: bool = Field(
-        default=False,
-        description="Find out at the start what a store of an unknown kind can do, by writing a small object "
-        "penstock-probe-… and deleting it.",
-    )
     access_key_id: SecretStr | None = Field(None, description="Access key id; better named by access_key_id_env.")
     access_key_id_env: str | None = Field(
         None, min_length=1, description="Environment variable that holds the access key id; if given, the only source."
