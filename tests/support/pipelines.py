@@ -128,6 +128,19 @@ class Blocking(Transform[NoConfig]):
         return packet
 
 
+@node("test::doubt", inputs=[IN])
+class Doubt(Node[NoConfig]):
+    """Recover twice, then go on."""
+
+    async def run(self, ctx: NodeContext) -> None:
+        for reason in ("first", "second", "second"):
+            ctx.recovering(reason)
+        ctx.running()
+        ctx.running()
+        while await ctx.input().receive_many():
+            pass
+
+
 class CollectConfig(NodeConfig):
     """Where to keep what arrives."""
 
@@ -175,7 +188,7 @@ async def collected(count: int, name: str = "default") -> None:
 
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
-    for cls in (Source, Stuck, Fault, Disguise, Warner, Blocking, Collect):
+    for cls in (Source, Stuck, Fault, Disguise, Warner, Blocking, Doubt, Collect):
         made.add(cls.kind, cls)
     return made
 

@@ -90,8 +90,10 @@ class Context:
 
     def recovering(self, reason: str) -> None:
         """Enter the state Recovering: the node waits for something outside to come back."""
-        self._record.enter(NodeState.RECOVERING, reason)
+        if self._record.state in (NodeState.RUNNING, NodeState.RECOVERING):
+            self._record.enter(NodeState.RECOVERING, reason)
 
     def running(self) -> None:
         """Return from Recovering to Running."""
-        self._record.enter(NodeState.RUNNING)
+        if self._record.state is NodeState.RECOVERING:
+            self._record.enter(NodeState.RUNNING)

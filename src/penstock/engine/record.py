@@ -96,7 +96,8 @@ class NodeRecord:
         """
         if state is self.state and reason == self.reason:
             return
-        check_transition(self.state, state)
+        if state is not self.state:  # the same state again has a new reason
+            check_transition(self.state, state)
         self.state = state
         self.reason = reason
         self._publish()

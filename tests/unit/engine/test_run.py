@@ -320,3 +320,24 @@ nodes:
         registry=registry(),
     )
     assert fuse(graph, instantiate(graph)) == [("source",), ("a", "b"), ("c",), ("d",), ("end",), ("tap",)]
+
+
+async def test_a_store_that_comes_back_is_seen_as_recovering_and_running():
+    events: list[Event] = []
+    text = """
+nodes:
+  source: {kind: 'test::source', params: {packets: 3}}
+  doubt: {kind: 'test::doubt', needs: source}
+"""
+    report = await run_text(text, on_event=events.append)
+    assert report.outcome is Outcome.COMPLETED
+    states = [
+        (e.fields["state"], e.fields.get("reason")) for e in events if e.name == "node.state" and e.node == "doubt"
+    ]
+    assert states[-5:] == [
+        ("running", None),
+        ("recovering", "first"),
+        ("recovering", "second"),
+        ("running", None),
+        ("stopped", "input_closed"),
+    ]

@@ -29,7 +29,7 @@ from penstock.nodes.objects.opening import check_store, name_objects, open_store
 from penstock.nodes.objects.rotation import Intake, Rotation
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
-from penstock.telemetry import OBJECT_CONTINUED, PART_COMPLETE
+from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, OBJECT_RETRYING, PART_COMPLETE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,11 +187,21 @@ def _payloads(packets: Sequence[Packet]) -> list[Buffer]:
 
 
 def _reporter(ctx: NodeContext) -> Callable[[str, dict[str, Any]], None]:
-    """Report events of the upload; those of parts every few seconds at most."""
+    """Report events of the upload; those of parts every few seconds at most.
+
+    While requests have to be tried again the node is Recovering, until the store has taken something.
+    """
     next_part = 0.0
+    away = False
 
     def report(event: str, fields: dict[str, Any]) -> None:
-        nonlocal next_part
+        nonlocal next_part, away
+        if event == OBJECT_RETRYING:
+            away = True
+            ctx.recovering(fields["reason"])
+        elif away and event in (PART_COMPLETE, OBJECT_COMMITTED):
+            away = False
+            ctx.running()
         if event == PART_COMPLETE:
             now = time.monotonic()
             if now < next_part:

@@ -53,6 +53,7 @@ class Transfer:
         options: UploadOptions,
         digest: UploadDigest,
         on_part: Callable[[Part], None],
+        on_retry: Callable[[str], None],
     ) -> None:
         self.state = UploadState()
         self.retries = 0
@@ -61,6 +62,7 @@ class Transfer:
         self._options = options
         self._digest = digest
         self._on_part = on_part
+        self._on_retry = on_retry
         self._token = uuid.uuid4().hex
         self._name = Name(self._store, key, options.if_exists, self._token)
         self._marker = Marker(self._store, self._token)
@@ -292,5 +294,6 @@ class Transfer:
     def _count_retry(self, call: Call, error: StoreError, tries: int, wait_s: float) -> None:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
+        self._on_retry(str(error))
         if call.operation == "create_multipart":
             warn_of_stray(self.key, error)

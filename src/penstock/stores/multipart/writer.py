@@ -23,7 +23,7 @@ from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.transfer import Transfer
 from penstock.stores.properties import require_supported
-from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, PART_COMPLETE, logger
+from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, OBJECT_RETRYING, PART_COMPLETE, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ class UploadWriter:
         require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
         self._buffer = BlockBuffer(self._digest.update)
-        self._transfer = Transfer(store, key, options, self._digest, self._part_stored)
+        self._transfer = Transfer(store, key, options, self._digest, self._part_stored, self._retrying)
         self._state = self._transfer.state
         self._on_event = on_event
         self._started = time.monotonic()
@@ -249,6 +249,9 @@ class UploadWriter:
 
     def _part_stored(self, part: Part) -> None:
         self._emit(PART_COMPLETE, part=part.number, size=part.size, stored_bytes=self._state.stored_bytes)
+
+    def _retrying(self, reason: str) -> None:
+        self._emit(OBJECT_RETRYING, reason=reason)
 
     def _emit(self, event: str, **fields: Any) -> None:
         if self._on_event is not None:

@@ -529,3 +529,12 @@ def test_properties_that_no_store_takes_are_errors_of_the_check(given):
 def test_properties_at_the_limits_are_taken():
     ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {"x" * 128: "y" * 256}})
     ObjectStoreWriterConfig.model_validate({**PLACE, "tags": {str(n): "" for n in range(10)}})
+
+
+async def test_the_node_is_recovering_while_the_store_is_away_and_says_why():
+    result = await run_node(Writer(FaultScript(put_part=["ok", "503", "503", "ok"])), packets(12))
+    states = result.context.states
+    assert states[-1] == "running"
+    assert len(states) == 3
+    assert all("put_part" in reason and "503" in reason for reason in states[:-1])
+    assert [name for name, _ in result.context.events].count("object.retrying") == 2
