@@ -3,15 +3,18 @@
     python keeper.py LEASE RECORD PROGRAM [ARGUMENT …]
 
 Test processes hold a shared lock on the file LEASE. The keeper waits for the exclusive one, which it gets when the last
-of them has ended, by whatever way: done, interrupted or killed. Then it kills the program and removes what that leaves
-in /tmp, and RECORD, the file by which others would find it. It leads a session of its own, so that Ctrl-C at a terminal
-does not reach it first.
+of them has ended, by whatever way: done, interrupted or killed. Then it kills the program with all that it has started
+(a launcher may stand before the server itself), and removes what that leaves in /tmp, and RECORD, the file by which
+others would find it. Keeper and program lead sessions of their own, so that Ctrl-C at a terminal does not reach them
+first.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -20,11 +23,16 @@ from pathlib import Path
 
 def keep(lease: Path, record: Path, command: list[str]) -> None:
     """Run ``command`` until the lease is free."""
-    with lease.open("rb") as lock, subprocess.Popen(command, stdin=subprocess.DEVNULL) as program:  # noqa: S603
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with (
+        lease.open("rb") as lock,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as program,  # noqa: S603
+    ):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         finally:
-            program.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
             program.wait()
             remove_sockets(command)
             record.unlink(missing_ok=True)
