@@ -16,6 +16,7 @@ Reference: Azure REST API, "Put Block", "Put Block List", "Get Block List"; "Sca
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -114,6 +115,7 @@ class AzureStore:
 
     async def aclose(self) -> None:
         await self._client.close()
+        await asyncio.sleep(0.01)  # its transport library says closed before the sockets are
 
     # -- objects --------------------------------------------------------------------------------------
 
