@@ -66,7 +66,7 @@ async def penstock(job: Job, source: Packets) -> None:
         region=job.region,
         credentials=credentials,
         connections=job.in_flight + 1,
-        kind="aws",  # as Amazon S3 is written to: CRC-64/NVME of every part and of the object, no MD5
+        store="aws",  # as Amazon S3 is written to: CRC-64/NVME of every part and of the object, no MD5
     )
     limit = (job.in_flight + 1) * job.part
     options = UploadOptions(chunk_size=job.part, parts_in_flight=job.in_flight, memory_limit=limit)

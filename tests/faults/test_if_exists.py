@@ -23,7 +23,7 @@ CONDITIONS = {
     "put only": Capability(min_part_bytes=1, conditional_complete=False),
     "none": Capability(min_part_bytes=1, conditional_put=False, conditional_complete=False),
 }
-ONE_TRY = RetryPolicy(deadline_s=-1)
+ONE_TRY = RetryPolicy(deadline_s=0)
 
 
 @pytest.fixture(params=CONDITIONS)

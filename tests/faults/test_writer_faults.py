@@ -17,7 +17,7 @@ from penstock.telemetry import OBJECT_COMMITTED
 
 DATA = bytes(range(45))
 PATIENT = RetryPolicy(deadline_s=60, first_wait_s=0)
-ONE_TRY = RetryPolicy(deadline_s=-1)
+ONE_TRY = RetryPolicy(deadline_s=0)
 
 
 @pytest.fixture

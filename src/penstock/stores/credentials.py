@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import anyio.to_thread
 
 from penstock.errors import CredentialsError
 
 __all__ = [
+    "AMBIENT",
     "AmbientCredentials",
     "CredentialSettings",
     "Credentials",
@@ -58,6 +59,10 @@ class CredentialSettings:
     bearer_token: str | None = field(default=None, repr=False)
     bearer_token_env: str | None = None
     ambient_credentials: bool = False
+
+
+AMBIENT: Final = CredentialSettings(ambient_credentials=True)
+"""Nothing is configured: the credentials of this machine."""
 
 
 class CredentialsSource(Protocol):

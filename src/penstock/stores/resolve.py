@@ -15,23 +15,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from penstock.errors import ConfigurationError, MissingDependency
 from penstock.stores.azure.account import AZURE_HOST, account_endpoint, open_container
-from penstock.stores.credentials import CredentialSettings, resolve_credentials
+from penstock.stores.credentials import resolve_credentials
+from penstock.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from penstock.stores.base import Capability, MultipartStore
-    from penstock.stores.s3 import Addressing, StoreKind
+    from penstock.stores.base import MultipartStore
 
-__all__ = ["Location", "open_store", "parse_endpoint", "parse_url"]
+__all__ = ["Location", "open_location", "open_store", "parse_endpoint", "parse_url"]
 
 SUPPORTED = "http://, https://, s3://, gs://, az://, file:, memory:// and opendal+SERVICE:// are supported"
 MISNAMED = {"gcs": "gs", "azure": "az", "azblob": "az", "abfs": "az", "abfss": "az", "wasb": "az", "wasbs": "az"}
@@ -126,105 +125,43 @@ def parse_url(url: str) -> Location:
     return Location(kinds[scheme], "", _required(host, url), path)
 
 
-def open_store(
-    endpoint: str,
-    bucket: str,
-    *,
-    region: str = "us-east-1",
-    credentials: CredentialSettings | None = None,
-    addressing: Addressing = "auto",
-    connections: int = 16,
-    capability: Capability | None = None,
-    kind: StoreKind = "auto",
-    ask: bool = False,
-    environ: Mapping[str, str] = os.environ,
-) -> MultipartStore:
+def open_store(endpoint: str, bucket: str, settings: StoreSettings | None = None, **changes: Any) -> MultipartStore:
     """Open the store at an endpoint; the caller closes it. Nothing is sent yet: ``check()`` does that.
 
     Args:
         endpoint: see the table above.
         bucket: bucket or directory.
-        region: of an S3 bucket; part of the signature.
-        credentials: for S3; without them, those of this machine, as for the AWS tools.
-        addressing: path style or virtual host.
-        connections: requests in flight at once.
-        capability: what an S3 store can do, where that is known.
-        kind: what kind of S3 store it is.
-        ask: let ``check`` find out what an S3 store of an unknown kind can do, by writing to it.
-        environ: where credentials named by variable are looked up.
+        settings: how.
+        changes: fields of ``settings`` by name, which count instead.
 
     Raises:
         ConfigurationError: an argument is wrong, or credentials are missing (``CredentialsError``).
-    """
-    return open_location(
-        parse_endpoint(endpoint, bucket),
-        region=region,
-        credentials=credentials,
-        addressing=addressing,
-        connections=connections,
-        capability=capability,
-        kind=kind,
-        ask=ask,
-        environ=environ,
-    )
-
-
-def open_location(
-    location: Location,
-    *,
-    region: str = "us-east-1",
-    credentials: CredentialSettings | None = None,
-    addressing: Addressing = "auto",
-    connections: int = 16,
-    capability: Capability | None = None,
-    kind: StoreKind = "auto",
-    ask: bool = False,
-    environ: Mapping[str, str] = os.environ,
-) -> MultipartStore:
-    """Open the store of a parsed location; see ``open_store``.
-
-    Raises:
         MissingDependency: the store needs a library that is not installed.
     """
-    settings = credentials or CredentialSettings(ambient_credentials=True)
-    if location.kind == "local":
-        from penstock.stores.local import LocalStore
-
-        return LocalStore(Path(location.endpoint) / location.bucket)
-    if location.kind == "memory":
-        from penstock.stores.memory import MemoryStore
-
-        return MemoryStore.shared(location.bucket)
-    if location.kind == "azure":
-        return _open_azure(location, settings, environ)
-    if location.kind == "opendal":
-        return _open_opendal(location, environ)
-    if location.kind == "gcs":
-        from penstock.stores.google import open_bucket
-
-        return open_bucket(
-            location.endpoint,
-            location.bucket,
-            settings,
-            connections=connections,
-            capability=capability,
-            environ=environ,
-        )
-    from penstock.stores.s3 import S3Bucket, S3Store
-    from penstock.stores.s3.addressing import aws_endpoint
-    from penstock.stores.signing import Signer
-    from penstock.stores.transport import ThreadTransport
-
-    ambient = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    origin = location.endpoint or ambient or aws_endpoint(region)
-    s3_bucket = S3Bucket(origin, location.bucket, addressing)
-    signer = Signer(resolve_credentials(settings, environ), region)
-    transport = ThreadTransport(s3_bucket.origin, connections=connections)
-    return S3Store(s3_bucket, signer, transport, capability, kind=kind, ask=ask)
+    return open_location(parse_endpoint(endpoint, bucket), settings, **changes)
 
 
-def _open_azure(location: Location, settings: CredentialSettings, environ: Mapping[str, str]) -> MultipartStore:
-    container = open_container(location.endpoint, location.bucket, settings, environ)
+def open_location(location: Location, settings: StoreSettings | None = None, **changes: Any) -> MultipartStore:
+    """Open the store of a parsed location; see ``open_store``."""
+    settings = replace(settings or StoreSettings(), **changes)
+    settings.require_fit(location.kind)
+    return _OPENERS[location.kind](location, settings)
+
+
+def _open_local(location: Location, _: StoreSettings) -> MultipartStore:
+    from penstock.stores.local import LocalStore
+
+    return LocalStore(Path(location.endpoint) / location.bucket)
+
+
+def _open_memory(location: Location, _: StoreSettings) -> MultipartStore:
+    from penstock.stores.memory import MemoryStore
+
+    return MemoryStore.shared(location.bucket)
+
+
+def _open_azure(location: Location, settings: StoreSettings) -> MultipartStore:
+    container = open_container(location.endpoint, location.bucket, settings.credentials, settings.environ)
     try:
         from penstock.stores.azure.store import AzureStore
     except ImportError as error:
@@ -232,13 +169,50 @@ def _open_azure(location: Location, settings: CredentialSettings, environ: Mappi
     return AzureStore(container)
 
 
-def _open_opendal(location: Location, environ: Mapping[str, str]) -> MultipartStore:
+def _open_opendal(location: Location, settings: StoreSettings) -> MultipartStore:
     try:
         from penstock.stores.opendal import OpenDALStore
     except ImportError as error:
         raise MissingDependency("opendal+… needs a library: pip install 'penstock[opendal]'") from error
     service, _, options = location.endpoint.partition("?")
-    return OpenDALStore.from_options(service, options, location.bucket, environ)
+    return OpenDALStore.from_options(service, options, location.bucket, settings.environ)
+
+
+def _open_google(location: Location, settings: StoreSettings) -> MultipartStore:
+    from penstock.stores.google import open_bucket
+
+    return open_bucket(
+        location.endpoint,
+        location.bucket,
+        settings.credentials,
+        connections=settings.connections,
+        capability=settings.capability,
+        environ=settings.environ,
+    )
+
+
+def _open_s3(location: Location, settings: StoreSettings) -> MultipartStore:
+    from penstock.stores.s3 import S3Bucket, S3Store
+    from penstock.stores.s3.addressing import aws_endpoint
+    from penstock.stores.signing import Signer
+    from penstock.stores.transport import ThreadTransport
+
+    ambient = settings.environ.get("AWS_ENDPOINT_URL_S3") or settings.environ.get("AWS_ENDPOINT_URL")
+    origin = location.endpoint or ambient or aws_endpoint(settings.region)
+    bucket = S3Bucket(origin, location.bucket, settings.addressing)
+    signer = Signer(resolve_credentials(settings.credentials, settings.environ), settings.region)
+    transport = ThreadTransport(bucket.origin, connections=settings.connections)
+    return S3Store(bucket, signer, transport, settings.capability, kind=settings.store, ask=settings.probe)
+
+
+_OPENERS: Mapping[Kind, Callable[[Location, StoreSettings], MultipartStore]] = {
+    "s3": _open_s3,
+    "gcs": _open_google,
+    "azure": _open_azure,
+    "local": _open_local,
+    "memory": _open_memory,
+    "opendal": _open_opendal,
+}
 
 
 def _split(url: str) -> tuple[str, str]:

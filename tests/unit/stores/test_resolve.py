@@ -9,6 +9,7 @@ from penstock.errors import ConfigurationError, CredentialsError, MissingDepende
 from penstock.stores.credentials import CredentialSettings
 from penstock.stores.resolve import Location, open_store, parse_endpoint, parse_url
 from penstock.stores.s3 import S3Store
+from penstock.stores.settings import StoreSettings
 
 KEYS = CredentialSettings(access_key_id="AKID", secret_access_key="secret")
 
@@ -178,3 +179,22 @@ def test_a_library_that_is_not_there_is_named_with_the_way_to_get_it(monkeypatch
     settings = CredentialSettings(account_key="a2V5")
     with pytest.raises(MissingDependency, match=rf"pip install 'penstock\[{extra}\]'"):
         open_store(endpoint, "takes", credentials=settings, environ={})
+
+
+@pytest.mark.parametrize("given", [{"store": "minio"}, {"probe": True}, {"addressing": "virtual"}], ids=str)
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [("gs://", "gcs"), ("az://account", "azure"), ("file:takes", "local"), ("memory://", "memory")],
+)
+def test_what_is_for_s3_stores_is_not_ignored_by_others(endpoint, kind, given):
+    name, value = next(iter(given.items()))
+    message = f"`{name}: {str(value).lower()}` is for S3 stores, and this one is of the kind {kind}"
+    with pytest.raises(ConfigurationError, match=message):
+        open_store(endpoint, "takes", credentials=KEYS, environ={}, **given)
+
+
+def test_a_setting_that_is_named_counts_instead_of_that_of_the_record():
+    settings = StoreSettings(store="minio", probe=True)
+    assert open_store("memory://", "takes", settings, store="auto", probe=False).url == "memory://takes"
+    with pytest.raises(ConfigurationError, match="`store: minio` and `probe: true` are for S3 stores"):
+        open_store("memory://", "takes", settings)

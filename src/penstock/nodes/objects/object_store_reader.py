@@ -139,11 +139,11 @@ class ObjectStoreReader(Node[ObjectStoreReaderConfig]):
 
     async def _read(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` to ``end``, all of them."""
-        from penstock.stores.layers.retry import RetryLayer, RetryPolicy
+        from penstock.stores.layers.retry import RetryLayer
 
         assert self._store is not None  # noqa: S101 - prepare has opened it
         key, etag = self._info.key, self._info.etag or None
-        store = RetryLayer(self._store, RetryPolicy())
+        store = RetryLayer(self._store, self.config.retry.policy())
         pieces = [piece async for piece in store.get(key, start=start, end=end, if_match=etag)]
         got = sum(map(len, pieces))
         if got != end - start:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -47,28 +47,19 @@ def name_objects(config: StorePlaceConfig, run_id: str, attributes: Mapping[str,
     return keys
 
 
-def open_place(config: StorePlaceConfig, *, connections: int, probe: bool = False) -> MultipartStore:
+def open_place(config: StorePlaceConfig, **changes: Any) -> MultipartStore:
     """Open the store that the parameters name; nothing is sent yet.
 
     Args:
         config: place and credentials.
-        connections: requests in flight at once.
-        probe: let the check find out, by writing, what an S3 store of an unknown kind can do.
+        changes: fields of ``StoreSettings`` that the parameters do not give.
 
     Raises:
         CredentialsError: credentials are missing or incomplete.
     """
     from penstock.stores.resolve import open_location
 
-    return open_location(
-        config.location(),
-        region=config.region,
-        credentials=config.credentials(),
-        addressing=config.addressing,
-        kind=config.store,
-        ask=probe,
-        connections=connections,
-    )
+    return open_location(config.location(), config.settings(), **changes)
 
 
 def open_store(config: ObjectStoreWriterConfig) -> MultipartStore:
@@ -127,4 +118,5 @@ def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = N
         checksum=config.checksum,
         if_exists=config.if_exists,
         properties=config.properties(config.content_type or content_type, config.metadata),
+        retry=config.retry.policy(),
     )

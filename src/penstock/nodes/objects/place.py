@@ -10,10 +10,12 @@ from pydantic_core import PydanticKnownError
 from penstock.errors import ConfigurationError
 from penstock.nodes.base import NodeConfig
 from penstock.nodes.objects.key_template import KeyTemplate
+from penstock.nodes.objects.retry import RetryConfig
 
 if TYPE_CHECKING:
     from penstock.stores.credentials import CredentialSettings
     from penstock.stores.resolve import Location
+    from penstock.stores.settings import StoreSettings
 
 __all__ = ["StorePlaceConfig"]
 
@@ -105,6 +107,11 @@ class StorePlaceConfig(NodeConfig):
         description="Use this machine's credentials where none are given: AWS profile, SSO, role; for Azure and Google "
         "Cloud Storage the variables of their tools.",
     )
+    retry: RetryConfig = Field(
+        RetryConfig(),
+        description="How long and how often a request is tried again that failed for a reason that may pass.",
+        examples=[{"deadline_s": 600}],
+    )
 
     @field_validator("endpoint", "bucket", "key")
     @classmethod
@@ -144,6 +151,20 @@ class StorePlaceConfig(NodeConfig):
         return value
 
     @model_validator(mode="after")
+    def _suits_the_store(self) -> Self:
+        from penstock.stores.settings import S3_ONLY, refuse_s3_only
+
+        fields = type(self).model_fields
+        given: dict[str, object] = {
+            name: getattr(self, name)
+            for name in S3_ONLY
+            if name in fields and getattr(self, name) != fields[name].default
+        }
+        if wrong := refuse_s3_only(self.location().kind, given):
+            raise ValueError(wrong)
+        return self
+
+    @model_validator(mode="after")
     def _has_credentials(self) -> Self:
         names, way_out = CREDENTIALS.get(self.location().kind, ((), ""))
         if KEY_ID[0] in names:
@@ -167,6 +188,14 @@ class StorePlaceConfig(NodeConfig):
         if self.url is not None:
             return parse_url(self.url)
         return replace(parse_endpoint(self.endpoint or "", self.bucket or ""), key=self.key or "")
+
+    def settings(self) -> StoreSettings:
+        """How the store is opened, as the store layer takes it."""
+        from penstock.stores.settings import StoreSettings
+
+        return StoreSettings(
+            region=self.region, credentials=self.credentials(), addressing=self.addressing, store=self.store
+        )
 
     def credentials(self) -> CredentialSettings:
         """The credentials as the store layer takes them."""

@@ -12,6 +12,7 @@ callers must know: a second ``complete_multipart`` then raises ``UploadGone``, a
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -40,11 +41,22 @@ class RetryPolicy:
         deadline_s: seconds from the start of a call after which no further try begins; 0 is one try.
         first_wait_s: upper bound of the first wait.
         max_wait_s: upper bound of every wait that the store has not asked for.
+
+    Raises:
+        ValueError: a time is negative or not finite, or ``first_wait_s`` is longer than ``max_wait_s``.
     """
 
     deadline_s: float = 120.0
     first_wait_s: float = 0.2
     max_wait_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("deadline_s", "first_wait_s", "max_wait_s"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {value}")
+        if self.first_wait_s > self.max_wait_s:
+            raise ValueError(f"first_wait_s, {self.first_wait_s:g} s, is longer than max_wait_s, {self.max_wait_s:g} s")
 
     def wait_s(self, tries: int, error: StoreError, draw: float) -> float:
         """Seconds to wait after ``tries`` failed tries, for a ``draw`` between 0 and 1."""
@@ -133,7 +145,8 @@ class RetryLayer(Layer):
         """Wait before the next try, or raise ``error`` with what was tried in its message."""
         elapsed_s = self._clock() - started
         wait_s = self.policy.wait_s(tries, error, self._draw())
-        if not error.retryable or elapsed_s + wait_s > self.policy.deadline_s:
+        deadline_s = self.policy.deadline_s
+        if not error.retryable or deadline_s == 0 or elapsed_s + wait_s > deadline_s:
             if tries > 1:
                 error.args = (f"{error} ({tries} tries in {elapsed_s:.1f} s)",)
             raise error

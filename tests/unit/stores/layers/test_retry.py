@@ -147,3 +147,24 @@ async def test_a_listing_is_tried_again_until_its_first_item():
     await memory.put("a", [])
     with pytest.raises(StoreUnavailable):
         [info async for info in broken.list()]
+
+
+@pytest.mark.parametrize("name", ["deadline_s", "first_wait_s", "max_wait_s"])
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_a_policy_is_made_of_finite_times(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number of seconds, 0 or more"):
+        RetryPolicy(**{name: value})
+
+
+def test_the_first_wait_is_no_longer_than_the_longest():
+    RetryPolicy(first_wait_s=20, max_wait_s=20)
+    with pytest.raises(ValueError, match=r"first_wait_s, 20\.1 s, is longer than max_wait_s, 20 s"):
+        RetryPolicy(first_wait_s=20.1, max_wait_s=20)
+
+
+async def test_a_deadline_of_zero_is_one_try_also_without_a_wait():
+    script = FaultScript(put=["500"])
+    layer, _, _ = retrying(script, first_wait_s=0, deadline_s=0)
+    with pytest.raises(StoreUnavailable):
+        await layer.put("k", [])
+    assert script.calls["put"] == 1
