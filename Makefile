@@ -43,7 +43,7 @@ types: $(READY)  ## mypy --strict
 bench: $(READY)  ## the figures of docs/benchmarks.md (installs the peers into .venv-bench)
 	@scripts/bench.sh "$(PYTHON)"
 
-docs: $(READY)  ## regenerate docs/nodes/ and docs/cli.md from the code
+docs: $(READY)  ## regenerate docs/nodes/, docs/cli.md and docs/store-answers.md from the code
 	@$(BIN)/python scripts/generate_docs.py
 
 lock: $(READY)  ## refresh requirements/*.txt: hashes, no URL

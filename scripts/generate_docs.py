@@ -1,4 +1,4 @@
-"""Write docs/nodes/ and docs/cli.md from the code: `python scripts/generate_docs.py [--check]`.
+"""Write docs/nodes/, docs/cli.md and docs/store-answers.md from the code: `python scripts/generate_docs.py [--check]`.
 
 With --check nothing is written; the exit code is 1 if a page is not what it should be.
 """
@@ -6,6 +6,7 @@ With --check nothing is written; the exit code is 1 if a page is not what it sho
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from penstock.cli import app
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.describe import EDGES, NodeDescription, describe_node, show_default
 from penstock.nodes.registry import default_registry
+from penstock.stores.verdicts import AT_COMPLETE, BY_CODE, BY_STATUS, NO_ANSWER, OTHER, Then, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS: list[list[str]] = [
@@ -24,6 +26,10 @@ COMMANDS: list[list[str]] = [
     ["nodes", "describe"],
 ]
 NOTICE = "<!-- Generated from the code by `make docs`. -->\n\n"
+ANSWERS = """\
+For S3 stores, and for Google Cloud Storage, which answers in the same words. An answer is looked up by the code in its
+body, a success included, and by its status if the code is not known. How long a request is tried again is for
+[`retry`](object-store-writer.md#retries-and-deadlines); what is final ends the upload with the error."""
 
 
 def page_name(kind: str) -> str:
@@ -72,12 +78,35 @@ def cli_page() -> str:
     return NOTICE + "\n".join(parts)
 
 
+def answers_page() -> str:
+    """What each answer of a store means, from the table that decides it."""
+    lines = ["# What a store answers, and what follows", "", ANSWERS, ""]
+
+    def table(title: str, head: str, rows: Mapping[Any, Verdict], *, grouped: bool = True) -> None:
+        groups: dict[Verdict, list[str]] = {}
+        for name, verdict in rows.items():
+            groups.setdefault(verdict, []).append(str(name))
+        lines.extend([f"## {title}", "", f"| {head} | error | what follows | advice |", "|---|---|---|---|"])
+        for verdict, names in sorted(groups.items(), key=lambda group: list(Then).index(group[0].then)):
+            shown = ", ".join(names) if grouped else "; ".join(names)
+            advice = cell(verdict.advice)
+            lines.append(f"| {shown} | `{verdict.error.__name__}` | {verdict.then} | {advice} |".replace("  |", " |"))
+        lines.append("")
+
+    table("By code", "code", BY_CODE)
+    table("When an upload is completed", "code", AT_COMPLETE)
+    table("By status", "status", {**BY_STATUS, **OTHER})
+    table("No answer", "what happened", NO_ANSWER, grouped=False)
+    return NOTICE + "\n".join(lines).rstrip() + "\n"
+
+
 def pages() -> dict[Path, str]:
     registry = default_registry()
     nodes = [describe_node(registry.get(kind)) for kind in sorted(BUILTIN)]
     made = {Path("docs/nodes") / page_name(node.kind): node_page(node) for node in nodes}
     made[Path("docs/nodes/README.md")] = index_page(nodes)
     made[Path("docs/cli.md")] = cli_page()
+    made[Path("docs/store-answers.md")] = answers_page()
     return made
 
 

@@ -17,6 +17,7 @@ from penstock.errors import PipelineInvalid
 from penstock.nodes.base import NoConfig, Node, node
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
+from penstock.nodes.objects.retry import RetryConfig
 from penstock.nodes.registry import Registry, default_registry
 from penstock.packets import Text
 from penstock.pins import ANY, OutputPin
@@ -171,7 +172,13 @@ def test_the_lenient_kinds_are_those_that_are_listed():
 def test_the_writers_parameters_that_are_named_exist():
     text = without_fences(ROOT / "docs" / "object-store-writer.md")
     words = {word for word in CODE.findall(text) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)}
-    known = {*ObjectStoreWriterConfig.model_fields, "open_object", "open_upload", "session_id"}
+    known = {
+        *ObjectStoreWriterConfig.model_fields,
+        *RetryConfig.model_fields,
+        "open_object",
+        "open_upload",
+        "session_id",
+    }
     assert words - known == set()
     assert {"on_error", "on_cancel", "memory_limit", "chunk_size", "parts_in_flight"} <= words
 

@@ -9,6 +9,7 @@ Reference: botocore's "Credentials" guide.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -23,6 +24,7 @@ __all__ = [
     "CredentialSettings",
     "Credentials",
     "CredentialsSource",
+    "EnvironmentCredentials",
     "StaticCredentials",
     "resolve_credentials",
     "setting",
@@ -76,6 +78,14 @@ class CredentialsSource(Protocol):
         """
         ...
 
+    async def renew(self) -> None:
+        """Look for others, because a store has refused these; they may come out the same.
+
+        Raises:
+            CredentialsError: there can be no others; says why, and the way out.
+        """
+        ...
+
 
 class StaticCredentials:
     """Credentials that stay the same."""
@@ -86,29 +96,60 @@ class StaticCredentials:
     async def credentials(self) -> Credentials:
         return self._credentials
 
+    async def renew(self) -> None:
+        raise CredentialsError(
+            "the credentials are given literally, and so cannot be renewed: name environment variables that hold them, "
+            "or use ambient_credentials"
+        )
+
     def __repr__(self) -> str:
         return f"<StaticCredentials {self._credentials.access_key_id}>"
 
 
-class AmbientCredentials:
-    """botocore's provider chain; temporary credentials are renewed before they expire."""
+class EnvironmentCredentials:
+    """Credentials that are held by environment variables; read once, and again when a store has refused them.
 
-    def __init__(self, session: Any = None) -> None:
-        self._session = session
+    Not for each request: who changes three variables, one after the other, is not seen halfway.
+    """
+
+    def __init__(self, settings: CredentialSettings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._credentials = _complete(settings, environ)
+
+    async def credentials(self) -> Credentials:
+        return self._credentials
+
+    async def renew(self) -> None:
+        self._credentials = _complete(self._settings, self._environ)
+
+    def __repr__(self) -> str:
+        return f"<EnvironmentCredentials {self._credentials.access_key_id}>"
+
+
+class AmbientCredentials:
+    """botocore's provider chain; temporary credentials are renewed before they expire, or when they are refused."""
+
+    def __init__(self) -> None:
         self._found: Any = None
+        self._loading = threading.Lock()
 
     async def credentials(self) -> Credentials:
         return await anyio.to_thread.run_sync(self._load, abandon_on_cancel=True)
+
+    async def renew(self) -> None:
+        self._found = None  # the next call asks the whole chain anew
 
     def _load(self) -> Credentials:
         import botocore.session
         from botocore.exceptions import BotoCoreError
 
         try:
-            if self._found is None:
-                self._session = self._session or botocore.session.Session()  # type: ignore[no-untyped-call]
-                self._found = self._session.get_credentials()
-            frozen = self._found and self._found.get_frozen_credentials()
+            with self._loading:
+                if self._found is None:
+                    self._found = botocore.session.Session().get_credentials()  # type: ignore[no-untyped-call]
+                found = self._found
+            frozen = found and found.get_frozen_credentials()
         except BotoCoreError as error:
             raise CredentialsError(f"the ambient credentials cannot be loaded: {error}") from error
         if not frozen or not frozen.access_key or not frozen.secret_key:
@@ -128,20 +169,28 @@ def resolve_credentials(settings: CredentialSettings, environ: Mapping[str, str]
     Raises:
         CredentialsError: a variable is unset or empty, or a value is missing or malformed; says which.
     """
-    key = setting(settings, "access_key_id", "access_key_id_env", environ)
-    secret = setting(settings, "secret_access_key", "secret_key_env", environ)
-    token = setting(settings, "session_token", "session_token_env", environ)
-    if key and secret:
-        return StaticCredentials(Credentials(key, secret, token))
-    if key or secret or token:
-        missing = "secret_access_key (or secret_key_env)" if key else "access_key_id (or access_key_id_env)"
-        raise CredentialsError(f"the credentials are incomplete: set {missing} too")
+    given = (settings.access_key_id, settings.secret_access_key, settings.session_token)
+    named = (settings.access_key_id_env, settings.secret_key_env, settings.session_token_env)
+    if any(name is not None for name in named):
+        return EnvironmentCredentials(settings, environ)
+    if any(value is not None for value in given):
+        return StaticCredentials(_complete(settings, environ))
     if settings.ambient_credentials:
         return AmbientCredentials()
     raise CredentialsError(
         "no credentials: set access_key_id_env and secret_key_env to the names of environment variables that hold "
         "them, or ambient_credentials: true to use those of this machine (AWS profile, SSO or role)"
     )
+
+
+def _complete(settings: CredentialSettings, environ: Mapping[str, str]) -> Credentials:
+    key = setting(settings, "access_key_id", "access_key_id_env", environ)
+    secret = setting(settings, "secret_access_key", "secret_key_env", environ)
+    token = setting(settings, "session_token", "session_token_env", environ)
+    if key and secret:
+        return Credentials(key, secret, token)
+    missing = "secret_access_key (or secret_key_env)" if key else "access_key_id (or access_key_id_env)"
+    raise CredentialsError(f"the credentials are incomplete: set {missing} too")
 
 
 def setting(settings: CredentialSettings, parameter: str, env_parameter: str, environ: Mapping[str, str]) -> str | None:

@@ -12,13 +12,13 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from penstock.errors import CredentialsError
 from penstock.stores.base import Body
-from penstock.stores.credentials import Credentials, CredentialsSource
+from penstock.stores.credentials import Credentials
 from penstock.stores.google.dialect import to_google
-from penstock.stores.signing import UNSIGNED_PAYLOAD
+from penstock.stores.signing import TIMESTAMP, UNSIGNED_PAYLOAD, Clock, SourceSigner
 
 __all__ = ["GOOGLE", "BearerSigner", "HmacSigner", "Scheme", "authorization"]
 
@@ -41,19 +41,20 @@ GOOGLE = Scheme("GOOG4", "storage", "goog4_request")
 LOCATION = "auto"
 
 
-class HmacSigner:
+class HmacSigner(SourceSigner):
     """Signs with an HMAC key."""
-
-    def __init__(self, source: CredentialsSource) -> None:
-        self._source = source
 
     async def headers(self, method: str, url: str, headers: Mapping[str, str], body: Body = ()) -> dict[str, str]:  # noqa: ARG002
         """As ``penstock.stores.signing.Signer.headers``, in Google's words."""
         credentials = await self._source.credentials()
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        moment = self.clock.now().strftime(TIMESTAMP)
         said = to_google(method, headers) | {"x-goog-date": moment, "x-goog-content-sha256": UNSIGNED_PAYLOAD}
         signed = authorization(GOOGLE, credentials, LOCATION, method, url, said, moment)
         return said | {"authorization": signed}
+
+    def _made(self, headers: Mapping[str, str], credentials: Credentials) -> bool:
+        """An HMAC key has no session token."""
+        return f"Credential={credentials.access_key_id}/" in headers["authorization"]
 
 
 class BearerSigner:
@@ -65,6 +66,12 @@ class BearerSigner:
 
     def __init__(self, token: Callable[[], str]) -> None:
         self._token = token
+        self.clock = Clock()
+
+    async def renew(self, refused: Mapping[str, str]) -> None:
+        """See ``RequestSigner.renew``: the token is asked for with each request, and may have changed."""
+        if refused["authorization"] == f"Bearer {self._token()}":
+            raise CredentialsError("there is no newer one where it came from: name a variable, and renew what it holds")
 
     async def headers(self, method: str, url: str, headers: Mapping[str, str], body: Body = ()) -> dict[str, str]:  # noqa: ARG002
         """As ``penstock.stores.signing.Signer.headers``, in Google's words."""

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from penstock.errors import StoreUnavailable
 from penstock.stores.base import Body
 from penstock.stores.s3.addressing import MAX_KEY_BYTES, S3Bucket
-from penstock.stores.s3.errors import S3Operation
-from penstock.stores.s3.xml import BadXml, Element, parse_document, tag
+from penstock.stores.s3.errors import S3Operation, is_refusal
+from penstock.stores.s3.remedies import Remedies
+from penstock.stores.s3.xml import BadXml, Element, parse_document
 from penstock.stores.signing import RequestSigner
 from penstock.stores.transport import Response, StreamedResponse, Transport, TransportError
 
@@ -39,17 +40,21 @@ class S3Client:
     ) -> Response:
         """Send a request on the operation's key, or on the bucket, and return the answer if it is a success.
 
+        It is sent once more if that can mend what is wrong; see ``remedies``.
+
         Raises:
             StoreError: it is a refusal, or there is none.
         """
-        target, signed = await self._signed(operation, method, query, headers or {}, body)
-        try:
-            response = await self.transport.request(method, target, signed, body)
-        except TransportError as error:
-            raise operation.unreachable(error) from error
-        if response.status >= 300:
-            raise operation.refused(response)
-        return response
+        remedies = Remedies(self.signer)
+        while True:
+            target, signed = await self._signed(operation, method, query, headers or {}, body)
+            try:
+                response = await self.transport.request(method, target, signed, body)
+            except TransportError as error:
+                raise operation.unreachable(error) from error
+            if not is_refusal(response):
+                return response
+            await remedies.apply(operation, method, signed, response)
 
     async def document(
         self,
@@ -70,10 +75,7 @@ class S3Client:
             message = "the store's answer is empty, so whether it was done is not known"
             raise operation.error(StoreUnavailable, message, status=response.status, retryable=True)
         with self.reading(operation):
-            element = parse_document(response.body, root, "Error")
-        if tag(element) == "Error":
-            raise operation.refused(response)
-        return element, response
+            return parse_document(response.body, root), response
 
     @contextmanager
     def reading(self, operation: S3Operation) -> Iterator[None]:
@@ -90,15 +92,19 @@ class S3Client:
         Raises:
             StoreError: it is a refusal, there is none, or it breaks off.
         """
-        target, signed = await self._signed(operation, "GET", (), headers, ())
-        try:
-            async with self.transport.stream("GET", target, signed) as response:
-                if response.status >= 300:
-                    refusal = await response.read(MAX_ERROR_BYTES)
-                    raise operation.refused(Response(response.status, response.headers, refusal))
-                yield response
-        except TransportError as error:
-            raise operation.unreachable(error) from error
+        remedies = Remedies(self.signer)
+        while True:
+            target, signed = await self._signed(operation, "GET", (), headers, ())
+            try:
+                async with self.transport.stream("GET", target, signed) as response:
+                    if response.status < 300:
+                        yield response
+                        return
+                    body = await response.read(MAX_ERROR_BYTES)
+            except TransportError as error:
+                raise operation.unreachable(error) from error
+            refusal = Response(response.status, response.headers, body)
+            await remedies.apply(operation, "GET", signed, refusal)
 
     async def _signed(
         self, operation: S3Operation, method: str, query: Query, headers: Mapping[str, str], body: Body

@@ -1,4 +1,4 @@
-"""What S3 says when it refuses, and what that means to us: one table, by code and, failing that, by status.
+"""What S3 says when it refuses, turned into our errors by the table of ``penstock.stores.verdicts``.
 
 Reference: Amazon S3 API Reference, "Error responses", "List of error codes".
 """
@@ -9,97 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from penstock.errors import (
-    AlreadyExists,
-    NotFound,
-    ObjectChanged,
-    PermissionDenied,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-    Unsupported,
-    UploadGone,
-)
+from penstock.errors import AlreadyExists, ObjectChanged, StoreError, StoreUnavailable
 from penstock.stores.operation import Operation
 from penstock.stores.s3.xml import BadXml, parse_document, text
 from penstock.stores.transport import Response, TransportError
+from penstock.stores.verdicts import Then, Verdict, judge
 
-__all__ = ["S3Operation", "Verdict", "retry_after_s"]
+__all__ = ["S3Operation", "is_refusal", "retry_after_s"]
 
 MAX_MESSAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The exception that an answer becomes, and what the person may do."""
-
-    error: type[StoreError]
-    retryable: bool = False
-    advice: str = ""
-
-
-_KEYS = "correct the access key id and the secret, or name the right variables"
-_CLOCK = "set the clock of this machine"
-_LATER = Verdict(StoreUnavailable, retryable=True)
-
-BY_CODE = {
-    "AccessDenied": Verdict(PermissionDenied, advice="these credentials may not do this here"),
-    "AllAccessDisabled": Verdict(PermissionDenied),
-    "AccountProblem": Verdict(PermissionDenied),
-    "ExpiredToken": Verdict(PermissionDenied, advice="renew the session token"),
-    "InvalidAccessKeyId": Verdict(PermissionDenied, advice=_KEYS),
-    "InvalidToken": Verdict(PermissionDenied, advice="correct the session token"),
-    "RequestTimeTooSkewed": Verdict(PermissionDenied, advice=_CLOCK),
-    "SignatureDoesNotMatch": Verdict(PermissionDenied, advice="correct the secret, or name the right variable"),
-    "TokenRefreshRequired": Verdict(PermissionDenied, advice="renew the session token"),
-    "AuthorizationHeaderMalformed": Verdict(PermissionDenied, advice="correct `region`"),
-    "PermanentRedirect": Verdict(StoreError, advice="correct `region` or `endpoint`: the bucket is elsewhere"),
-    "TemporaryRedirect": _LATER,
-    "NoSuchBucket": Verdict(NotFound, advice="create it, or correct `bucket`"),
-    "NoSuchKey": Verdict(NotFound),
-    "NoSuchUpload": Verdict(UploadGone),
-    "PreconditionFailed": Verdict(AlreadyExists),
-    "BadDigest": Verdict(StoreError, retryable=True),
-    "EntityTooLarge": Verdict(StoreError),
-    "EntityTooSmall": Verdict(StoreError),
-    "IncompleteBody": Verdict(StoreError, retryable=True),
-    "InternalError": _LATER,
-    "InvalidPart": Verdict(StoreError),
-    "InvalidPartOrder": Verdict(StoreError),
-    "MalformedXML": Verdict(StoreError),
-    "OperationAborted": _LATER,
-    "ConditionalRequestConflict": _LATER,
-    "RequestTimeout": _LATER,
-    "ServiceUnavailable": _LATER,
-    "SlowDown": _LATER,
-    "Throttling": _LATER,
-    "TooManyRequests": _LATER,
-    "XAmzContentChecksumMismatch": Verdict(StoreError, retryable=True),
-    "XAmzContentSHA256Mismatch": Verdict(StoreError, retryable=True),
-    "QuotaExceeded": Verdict(StoreFull),
-    "XMinioStorageFull": Verdict(StoreFull, advice="make room on the store"),
-    "NotImplemented": Verdict(Unsupported),
-}
-
-AT_COMPLETE = {
-    "BadDigest": Verdict(StoreError, advice="the parts are not what was sent"),
-    "ConditionalRequestConflict": Verdict(UploadGone, advice="the upload cannot be completed any more"),
-    "XAmzContentChecksumMismatch": Verdict(StoreError, advice="the parts are not what was sent"),
-}
-
-BY_STATUS = {
-    301: BY_CODE["PermanentRedirect"],
-    307: _LATER,
-    401: BY_CODE["AccessDenied"],
-    403: BY_CODE["AccessDenied"],
-    404: Verdict(NotFound),
-    408: _LATER,
-    412: BY_CODE["PreconditionFailed"],
-    425: _LATER,
-    429: _LATER,
-    501: Verdict(Unsupported),
-    507: BY_CODE["XMinioStorageFull"],
-}
+MAX_PROLOGUE = 256  # bytes in which the root of a document begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,29 +31,29 @@ class S3Operation(Operation):
 
     bucket: str = ""
 
-    def refused(self, response: Response) -> StoreError:
-        """The error that a response stands for: one of status 300 or more, or a 200 with an ``<Error>`` inside."""
+    def refused(self, response: Response, advice: str = "") -> StoreError:
+        """The error that a response stands for: one of status 300 or more, or a 200 with an ``<Error>`` inside.
+
+        ``advice`` is said instead of that of the table.
+        """
         code, message, region = _read(response)
         status = response.status
-        verdict = BY_CODE.get(code) or BY_STATUS.get(status)
-        if verdict is None:  # a 200 with an error inside is one of the server's, too
-            verdict = _LATER if status >= 500 or status < 300 else Verdict(StoreError)
+        verdict = judge(status, code, completing=self.name == "complete_multipart")
         if self.name == "get" and verdict.error is AlreadyExists:
             verdict = Verdict(ObjectChanged)
-        if self.name == "complete_multipart":  # it sends no bytes again, unlike a PUT
-            verdict = AT_COMPLETE.get(code, verdict)
         said = f"{status} {code}".rstrip() + (f": {message}" if message else "")
         if self.key is None and self.bucket:
             said += f" (bucket {self.bucket})"
-        advice = f"the bucket is in region {region}: set `region` to it" if region else verdict.advice
-        if not advice and not code and not verdict.retryable and self.key is None:
+        advice = advice or (f"the bucket is in region {region}: set `region` to it" if region else verdict.advice)
+        retryable = verdict.then is Then.AGAIN
+        if not advice and not code and not retryable and self.key is None:
             advice = "an S3 store would have said more: correct `endpoint`"
         return self.error(
             verdict.error,
             f"{said}; {advice}" if advice else said,
             status=status,
             code=code or None,
-            retryable=verdict.retryable,
+            retryable=retryable,
             retry_after_s=retry_after_s(response.headers.get("retry-after", ""), datetime.now(UTC)),
         )
 
@@ -150,6 +69,17 @@ class S3Operation(Operation):
     def invalid(self, message: str) -> StoreError:
         """The error for arguments that no store could use."""
         return self.error(StoreError, message)
+
+
+def is_refusal(response: Response) -> bool:
+    """Whether it says no, by its status or by an ``<Error>`` in the body of a success."""
+    if response.status >= 300 or b"<Error" not in response.body[:MAX_PROLOGUE]:
+        return response.status >= 300
+    try:
+        parse_document(response.body, "Error")
+    except BadXml:
+        return False
+    return True
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:

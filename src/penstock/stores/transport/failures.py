@@ -8,8 +8,9 @@ import ssl
 
 from penstock.stores.transport.base import Origin, TransportError
 from penstock.stores.transport.wire import PeerSpoke
+from penstock.stores.verdicts import NO_ANSWER, Breakdown, Then
 
-__all__ = ["translate"]
+__all__ = ["failure", "translate"]
 
 
 def translate(error: Exception, origin: Origin) -> TransportError:
@@ -17,28 +18,33 @@ def translate(error: Exception, origin: Origin) -> TransportError:
     if isinstance(error, ssl.SSLError):
         return _translate_tls(error, origin)
     if isinstance(error, socket.gaierror):
-        temporary = error.errno == socket.EAI_AGAIN
-        return TransportError(f"the host of {origin} is not known: {error.strerror}", retryable=temporary)
+        kind = Breakdown.LOOKUP_FAILED if error.errno == socket.EAI_AGAIN else Breakdown.UNKNOWN_HOST
+        return failure(kind, f"the host of {origin} is not known: {error.strerror}")
     if isinstance(error, http.client.RemoteDisconnected | http.client.IncompleteRead):
-        return TransportError(f"{origin} closed the connection before its answer was complete")
+        return failure(Breakdown.CUT, f"{origin} closed the connection before its answer was complete")
     if isinstance(error, http.client.HTTPException):
-        return TransportError(f"{origin} does not answer in HTTP/1.1: {type(error).__name__}", retryable=False)
+        return failure(Breakdown.NOT_HTTP, f"{origin} does not answer in HTTP/1.1: {type(error).__name__}")
     if isinstance(error, PeerSpoke):
-        return TransportError(f"{origin} closed the connection while a request was being sent")
+        return failure(Breakdown.CUT, f"{origin} closed the connection while a request was being sent")
     if isinstance(error, TimeoutError):
-        return TransportError(f"{origin}: {error}")
+        return failure(Breakdown.STALLED, f"{origin}: {error}")
     if isinstance(error, OSError):
-        return TransportError(f"{origin}: {error.strerror or error}")
-    return TransportError(f"the connections to {origin} have been closed", retryable=False)
+        return failure(Breakdown.CUT, f"{origin}: {error.strerror or error}")
+    return failure(Breakdown.CLOSED, f"the connections to {origin} have been closed")
+
+
+def failure(kind: Breakdown, message: str) -> TransportError:
+    """The error for a breakdown of this kind; whether it may pass is in the table of ``verdicts``."""
+    return TransportError(message, retryable=NO_ANSWER[kind].then is Then.AGAIN)
 
 
 def _translate_tls(error: ssl.SSLError, origin: Origin) -> TransportError:
     if isinstance(error, ssl.SSLCertVerificationError):
         way_out = "if its authority is your own, name its PEM file in SSL_CERT_FILE or AWS_CA_BUNDLE"
         message = f"the certificate of {origin} is not trusted: {error.verify_message}; {way_out}"
-        return TransportError(message, retryable=False)
+        return failure(Breakdown.NOT_TRUSTED, message)
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError) or "unexpected eof" in reason:
-        return TransportError(f"{origin} cut the TLS connection")
+        return failure(Breakdown.TLS_CUT, f"{origin} cut the TLS connection")
     hint = "; is it an http:// endpoint?" if "wrong version" in reason or "record layer" in reason else ""
-    return TransportError(f"no TLS with {origin}: {reason}{hint}", retryable=False)
+    return failure(Breakdown.TLS_FAILED, f"no TLS with {origin}: {reason}{hint}")

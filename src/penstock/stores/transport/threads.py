@@ -24,7 +24,7 @@ from typing import TypeVar
 from penstock.errors import ConfigurationError
 from penstock.stores.base import Body
 from penstock.stores.offload import outlast
-from penstock.stores.transport.base import Origin, Progress, Response, TransportError
+from penstock.stores.transport.base import Origin, Progress, Response
 from penstock.stores.transport.exchange import (
     Call,
     Connection,
@@ -34,7 +34,8 @@ from penstock.stores.transport.exchange import (
     connect,
     exchange,
 )
-from penstock.stores.transport.failures import translate
+from penstock.stores.transport.failures import failure, translate
+from penstock.stores.verdicts import Breakdown
 
 __all__ = ["ThreadTransport"]
 
@@ -199,7 +200,7 @@ class ThreadTransport:
     def _read_all(self, answer: http.client.HTTPResponse) -> bytes:
         data = answer.read(MAX_BODY + 1)
         if len(data) > MAX_BODY:
-            raise TransportError(f"{self._origin} sent an answer of more than {MAX_BODY} bytes", retryable=False)
+            raise failure(Breakdown.NOT_HTTP, f"{self._origin} sent an answer of more than {MAX_BODY} bytes")
         _require_end(answer)
         return data
 

@@ -161,6 +161,48 @@ async def test_a_token_is_asked_for_again_with_each_request():
     assert [headers[b"authorization"] for _, headers, _ in seen] == [b"bearer ya29.first", b"bearer ya29.second"]
 
 
+async def test_a_token_that_is_renewed_while_a_request_is_under_way_is_used_once_more():
+    seen = []
+    environ = {"GCS_TOKEN": "ya29.first"}
+
+    def expire(peer):
+        environ["GCS_TOKEN"] = "ya29.second"
+        answer(seen, "401 Unauthorized", b"<Error><Code>AuthenticationRequired</Code></Error>")(peer)
+
+    with serving(expire, answer(seen, "200 OK", ETag='"a"')) as server:
+        store = opened(server, CredentialSettings(bearer_token_env="GCS_TOKEN"), environ)
+        await store.put("key", [b"x"])
+        await store.aclose()
+    assert [headers[b"authorization"] for _, headers, _ in seen] == [b"bearer ya29.first", b"bearer ya29.second"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        (CredentialSettings(bearer_token="ya29.x"), "AuthenticationRequired", "renew the token; there is no newer one"),
+        (KEYS, "ExpiredToken", "given literally"),
+    ],
+)
+async def test_credentials_that_cannot_be_renewed_end_it_at_once(settings, code, message):
+    with serving(answer([], "401 Unauthorized", f"<Error><Code>{code}</Code></Error>".encode())) as server:
+        store = opened(server, settings)
+        with pytest.raises(PermissionDenied, match=message):
+            await store.put("key", [b"x"])
+        await store.aclose()
+        assert server.accepted == 1
+
+
+async def test_a_clock_that_is_off_is_mended_for_googles_signatures_too():
+    seen = []
+    said = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
+    refusal = answer(seen, "403 Forbidden", said, Date="Fri, 02 Jan 2026 03:04:05 GMT")
+    with serving(refusal, answer(seen, "200 OK", ETag='"a"')) as server:
+        store = opened(server)
+        await store.put("key", [b"x"])
+        await store.aclose()
+    assert seen[1][1][b"x-goog-date"].startswith(b"20260102t0304")
+
+
 async def test_a_refusal_tells_code_and_way_out_and_no_secret():
     body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>Access denied.</Message></Error>"
     with serving(answer([], "403 Forbidden", body)) as server:
