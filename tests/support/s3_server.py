@@ -84,9 +84,11 @@ class S3Server:
 
     def refusal(self, asked: Asked) -> Fault | None:
         """What a store with such a clock and such tokens says, before anything else."""
-        signed = datetime.strptime(asked.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        if abs(signed - self.now()) > TOLERATED:
-            return Fault(403, "RequestTimeTooSkewed")
+        moment = asked.headers.get("x-amz-date") or asked.headers.get("x-goog-date")
+        if moment:
+            signed = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            if abs(signed - self.now()) > TOLERATED:
+                return Fault(403, "RequestTimeTooSkewed")
         if self.tokens is not None and asked.headers.get("x-amz-security-token") not in self.tokens:
             return Fault(400, "ExpiredToken")
         return None

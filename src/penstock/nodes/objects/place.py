@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from penstock.errors import ConfigurationError
@@ -33,6 +33,8 @@ CREDENTIALS: Final = {  # by kind of store: what may say who we are, and what to
 
 class StorePlaceConfig(NodeConfig):
     """Store, bucket, key and credentials."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a validator of the whole is given the literals
 
     url: str | None = Field(
         None,
