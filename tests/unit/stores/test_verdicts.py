@@ -167,6 +167,17 @@ async def test_the_wait_is_what_the_store_asks_for_in_seconds_or_as_a_date(serve
     assert least <= waits[0] <= most
 
 
+async def test_a_date_to_wait_for_is_by_the_stores_own_clock(server):
+    server.ahead = timedelta(minutes=10)
+    until = format_datetime(server.now() + timedelta(seconds=60), usegmt=True)
+    server.fail_once(Fault(503, "SlowDown", {"Retry-After": until}), "put")
+    store = opened(server)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.put("k", [b"data"])
+    await store.aclose()
+    assert 58 <= caught.value.retry_after_s <= 60
+
+
 async def test_a_store_that_asks_for_more_than_the_deadline_is_not_waited_for(server):
     server.fail_once(Fault(503, "SlowDown", {"Retry-After": "31"}), "put")
     store = opened(server)

@@ -15,7 +15,7 @@ from penstock.stores.s3.xml import BadXml, parse_document, text
 from penstock.stores.transport import Response, TransportError
 from penstock.stores.verdicts import Then, Verdict, judge
 
-__all__ = ["S3Operation", "is_refusal", "retry_after_s"]
+__all__ = ["S3Operation", "is_refusal", "retry_after_s", "server_time"]
 
 MAX_MESSAGE = 200
 MAX_PROLOGUE = 256  # bytes in which the root of a document begins
@@ -54,7 +54,9 @@ class S3Operation(Operation):
             status=status,
             code=code or None,
             retryable=retryable,
-            retry_after_s=retry_after_s(response.headers.get("retry-after", ""), datetime.now(UTC)),
+            retry_after_s=retry_after_s(
+                response.headers.get("retry-after", ""), server_time(response) or datetime.now(UTC)
+            ),
         )
 
     def unreachable(self, error: TransportError) -> StoreUnavailable:
@@ -82,18 +84,26 @@ def is_refusal(response: Response) -> bool:
     return True
 
 
+def server_time(response: Response) -> datetime | None:
+    """What time it is by the store's clock, where it tells (RFC 9110 §6.6.1)."""
+    return _http_date(response.headers.get("date", ""))
+
+
 def retry_after_s(value: str, now: datetime) -> float | None:
     """Seconds that a Retry-After header asks for: a number, or a date relative to ``now`` (RFC 9110 §10.2.3)."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    moment = _http_date(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _read(response: Response) -> tuple[str, str, str]:

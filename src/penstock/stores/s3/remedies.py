@@ -8,10 +8,10 @@ Reference: Amazon S3 API Reference, "Error responses" (RequestTimeTooSkewed, Exp
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import CredentialsError
+from penstock.stores.s3.errors import server_time
 from penstock.stores.verdicts import Then, judge
 from penstock.telemetry import logger
 
@@ -63,14 +63,14 @@ class Remedies:
     def _remedy(self, refusal: StoreError, method: str, response: Response) -> Then:
         """By the table; but the answer to a HEAD has no body, and so no code to look up."""
         if method == "HEAD" and refusal.status in REFUSED:
-            theirs = _date(response)
+            theirs = server_time(response)
             off = theirs is not None and abs(theirs - self._signer.clock.now()) > TOLERATED
             return Then.CLOCK if off else Then.CREDENTIALS
         completing = refusal.operation == "complete_multipart"
         return judge(response.status, refusal.code or "", completing=completing).then
 
     def _set_clock(self, operation: S3Operation, response: Response) -> None:
-        theirs, ours = _date(response), datetime.now(UTC)
+        theirs, ours = server_time(response), datetime.now(UTC)
         if theirs is None:
             raise operation.refused(response)
         both = f"the store's clock says {_show(theirs)}, that of this machine {_show(ours)}"
@@ -84,14 +84,6 @@ def _with_reason(refusal: StoreError, reason: str) -> StoreError:
     refusal.reason += f"; {reason}"
     refusal.args = (f"{refusal}; {reason}",)
     return refusal
-
-
-def _date(response: Response) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(response.headers.get("date", ""))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _show(moment: datetime) -> str:
