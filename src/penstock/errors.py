@@ -31,6 +31,7 @@ __all__ = [
     "RunCancelled",
     "RunError",
     "SpecError",
+    "SpoolError",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -178,6 +179,10 @@ class StoreUnavailable(StoreError):
 
 class StoreFull(StoreError):
     """No space, or a quota is used up."""
+
+
+class SpoolError(PenstockError):
+    """The state directory has failed, is full, or is not as it was written."""
 
 
 class Unsupported(StoreError):

@@ -25,6 +25,7 @@ __all__ = [
     "OBJECT_COMMITTED",
     "OBJECT_CONTINUED",
     "OBJECT_FAILED",
+    "OBJECT_KEPT",
     "OBJECT_RETRYING",
     "PART_COMPLETE",
     "RUN_FINISHED",
@@ -47,6 +48,7 @@ OBJECT_COMMITTED: Final = "object.committed"
 OBJECT_CONTINUED: Final = "object.continued"
 OBJECT_ABORTED: Final = "object.aborted"
 OBJECT_FAILED: Final = "object.failed"
+OBJECT_KEPT: Final = "object.kept"
 OBJECT_RETRYING: Final = "object.retrying"
 
 logger = logging.getLogger("penstock")

@@ -53,10 +53,7 @@ async def test_an_upload_survives_what_passes(store, operation, fault):
     assert store.read("k") == DATA
     assert result.etag == (await store.head("k")).etag
     assert result.retries == (1 if (operation, fault) == ("complete", "lost") else 2)
-    strays = 2 if (operation, fault) == ("create", "lost") else 0  # no id, so nobody can abort them
-    assert len(store.open_uploads) == strays
-    for stray in store.open_uploads:
-        assert await store.list_parts("k", stray) == []
+    assert store.open_uploads == []  # nor one that was opened although the answer was lost
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -66,7 +63,7 @@ async def test_a_small_object_survives_what_passes(store, fault):
 
 
 async def test_an_upload_that_may_have_been_opened_behind_our_back_is_said(store, caplog):
-    await upload(FaultLayer(store, FaultScript(create=["lost"])))
+    await upload(FaultLayer(store, FaultScript(create=["lost"], list_uploads=["403"])))
     assert "an upload without parts may be left open under 'k'" in caplog.text
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from penstock.stores.base import Body, Capability
 
-__all__ = ["CHOICES", "ChecksumChoice", "RunningCrc", "checksum_of", "choose_checksum"]
+__all__ = ["CHOICES", "ChecksumChoice", "RunningCrc", "checksum_of", "choose_checksum", "crc_of"]
 
 ChecksumChoice: TypeAlias = Literal["auto", "crc64nvme", "crc32c", "md5", "none"]
 
@@ -52,6 +52,15 @@ class RunningCrc:
         self._value = self._update(cast("bytes", block), self._value)
         self._size += len(block)
 
+    @property
+    def value(self) -> int:
+        """The CRC of what came since the last part ended."""
+        return self._value
+
+    def resume_part(self, value: int, size: int) -> None:
+        """Go on as if ``size`` bytes whose CRC is ``value`` had come since the last part ended."""
+        self._value, self._size = value, size
+
     def end_part(self) -> Checksum:
         """The checksum of what came since the last part ended."""
         part = self._checksum(self._value)
@@ -79,6 +88,14 @@ def checksum_of(algorithm: str, body: Body) -> Checksum:
     for piece in body:
         crc.update(piece)
     return crc.checksum()
+
+
+def crc_of(algorithm: str, body: Body) -> int:
+    """The CRC of a whole body as a number."""
+    crc = RunningCrc(algorithm)
+    for piece in body:
+        crc.update(piece)
+    return crc.value
 
 
 def choose_checksum(choice: ChecksumChoice, capability: Capability, url: str) -> str | None:

@@ -14,6 +14,8 @@ from penstock.stores.checksums import RunningCrc, checksum_of
 from penstock.stores.offload import run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.stores.base import Body, Checksum
 
 __all__ = ["ALGORITHM", "StreamDigest", "UploadDigest"]
@@ -49,11 +51,32 @@ class UploadDigest:
         """The algorithm sent for the whole object, which is announced when an upload is opened."""
         return None if self._sent == "md5" else self._sent
 
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Of what CRCs are computed."""
+        return (ALGORITHM,) if self._other is None else (ALGORITHM, self._other.algorithm)
+
+    @property
+    def part_crc(self) -> int:
+        """The CRC-64/NVME of the part so far."""
+        return self._stream.value
+
     def update(self, block: bytes | memoryview) -> None:
         """Take the next bytes of the stream."""
         self._stream.update(block)
         if self._other is not None:
             self._other.update(block)
+
+    def part_crcs(self) -> dict[str, int]:
+        """The CRCs of the part so far, by algorithm."""
+        running = [self._stream, self._other] if self._other is not None else [self._stream]
+        return {one.algorithm: one.value for one in running}
+
+    def resume_part(self, crcs: Mapping[str, int], size: int) -> None:
+        """Go on behind ``size`` bytes of a part that has these CRCs."""
+        self._stream.resume_part(crcs[ALGORITHM], size)
+        if self._other is not None:
+            self._other.resume_part(crcs[self._other.algorithm], size)
 
     def end_part(self) -> Checksum | None:
         """What is to be sent with the part that ends here, if that is known at once."""

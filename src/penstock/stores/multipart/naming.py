@@ -73,6 +73,12 @@ class Name:
         self._sure = False
         self._claims = capability.conditional_put and (if_exists == "rename" or not capability.conditional_complete)
 
+    def settle(self, key: str) -> None:
+        """Another process has settled on ``key``, and claimed it if that was needed."""
+        self.key, self._settled = key, True
+        if self.exclusive and self._claims:
+            self._claimed, self._sure = key + CLAIM_SUFFIX, False
+
     @property
     def exclusive(self) -> bool:
         """Whether an object that is there must not be replaced."""

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import ConfigurationError
+from penstock.stores.multipart.journal import Blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from penstock.stores.base import Capability
+    from penstock.stores.multipart.journal import WaitingPart
 
 __all__ = ["BlockBuffer", "PartPlan", "gather", "plan_parts"]
 
@@ -171,9 +173,17 @@ class BlockBuffer:
         """Bytes of this part so far."""
         return self._part_bytes - self.room
 
-    def start(self, part_bytes: int) -> None:
+    def start(self, part_bytes: int, number: int) -> None:  # noqa: ARG002 - the number is for those that keep a journal
         """Begin a part of ``part_bytes`` bytes; the one before has been taken."""
         self._part_bytes = self.room = part_bytes
+
+    def resume(self, part: WaitingPart, part_bytes: int) -> None:
+        """Memory holds nothing to go on with.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(f"part {part.number} of {part_bytes} bytes is not in memory")
 
     def close(self) -> None:
         """Take no more: what is there stays, without room."""
@@ -211,12 +221,16 @@ class BlockBuffer:
             self._seal()
         return True
 
-    def take(self) -> list[bytes | memoryview]:
+    def flush(self) -> bool:
+        """Nothing is to be done: what is in memory outlives nothing."""
+        return True
+
+    def take(self) -> Blocks:
         """Return the blocks of the part and become empty, without room."""
         self._seal()
         blocks, self._blocks = self._blocks, []
         self._part_bytes = self.room = 0
-        return blocks
+        return Blocks(blocks)
 
     def _seal(self) -> None:
         if self._small:

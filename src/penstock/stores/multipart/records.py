@@ -36,6 +36,7 @@ class UploadOptions:
         retry: how long and how often each request is tried.
         if_exists: what becomes of an object that is there: see ``naming``.
         checksum: ``crc64nvme``, ``crc32c``, ``md5`` or ``none``; ``auto`` is the strongest that the store verifies.
+        on_error: what becomes of an upload with a journal that ends badly: ``keep`` leaves it to be gone on with.
         grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
             cancellation met.
     """
@@ -47,6 +48,7 @@ class UploadOptions:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     if_exists: Literal["overwrite", "fail", "rename"] = "overwrite"
     checksum: ChecksumChoice = "auto"
+    on_error: Literal["keep", "abort"] = "keep"
     grace_s: float = 10.0
 
 

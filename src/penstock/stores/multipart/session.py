@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from penstock.stores.base import MultipartStore
+    from penstock.stores.multipart.journal import UploadJournal
 
 __all__ = ["open_upload"]
 
@@ -30,6 +31,7 @@ async def open_upload(
     options: UploadOptions | None = None,
     *,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    journal: UploadJournal | None = None,
 ) -> AsyncIterator[UploadWriter]:
     """Yield a writer of the object ``key``. A clean exit commits it, any other aborts it.
 
@@ -38,16 +40,18 @@ async def open_upload(
         key: the object's key.
         options: part sizes, limits, properties, retries.
         on_event: told of stored parts and of the outcome, with the names of ``telemetry``.
+        journal: where the upload is written down, so that it outlives this process; a way out that is not clean then
+            keeps it, if ``options.on_error`` says so. One with a history is gone on with.
 
     Raises:
         ConfigurationError: the sizes do not fit each other or the store.
         StoreError: the upload failed and was aborted; of several errors the first, the others as its notes.
     """
-    writer = UploadWriter(store, key, options or UploadOptions(), on_event)
+    writer = UploadWriter(store, key, options or UploadOptions(), on_event, journal)
     try:
         async with anyio.create_task_group() as group:
-            writer.attach(group)
             try:
+                await writer.attach(group)
                 yield writer
                 if not writer.settled:
                     await writer.commit()

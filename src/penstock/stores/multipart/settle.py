@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penstock.stores.base import MultipartStore, ObjectInfo, PartInfo
     from penstock.stores.multipart.digest import UploadDigest
 
-__all__ = ["drop_upload", "expected_etag", "find_committed", "is_ambiguous", "verify", "warn_of_stray"]
+__all__ = ["drop_upload", "expected_etag", "find_committed", "is_ambiguous", "verify"]
 
 ABORT_ROUNDS: Final = 3
 
@@ -140,12 +140,6 @@ def _is_ours(info: ObjectInfo, token: str, parts: Sequence[PartInfo]) -> bool:
     if found is not None:
         return found == token
     return info.etag != "" and info.etag.strip('"') == expected_etag(parts)
-
-
-def warn_of_stray(key: str, error: BaseException) -> None:
-    """Say that a create whose answer was lost may have opened an upload whose id we shall never learn."""
-    if not isinstance(error, StoreError) or (error.retryable and error.status is None):
-        logger.warning("an upload without parts may be left open under '%s': its id was lost", key)
 
 
 def is_ambiguous(error: StoreError) -> bool:

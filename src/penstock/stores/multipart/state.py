@@ -7,20 +7,26 @@ The phases of an upload, and who moves it::
         └──────────────the stream was small: one put───────────────────────────────────┘
 
 Every phase but the last leads to ABORTING, and that to ABORTED, or to COMMITTED if the store turns out to have
-completed a commit whose answer never came. A commit or an abort may be begun again: its effect is
-the same.
+completed a commit whose answer never came. A commit or an abort may be begun again: its effect is the same. An upload
+with a journal is KEPT instead of aborted: it is left as it is, for another process to go on with; and when the store
+has lost it, it is BUFFERING again, with its parts to be sent once more.
 
 A part is waiting (it has its bytes), in flight or stored; one whose transfer ended without success waits again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from penstock.stores.multipart.journal import Blocks
+
 if TYPE_CHECKING:
-    from penstock.stores.base import Body, Checksum, PartInfo
+    from collections.abc import Mapping, Sequence
+
+    from penstock.stores.base import Checksum, PartInfo
+    from penstock.stores.multipart.journal import Content
 
 __all__ = ["IllegalTransition", "Part", "Phase", "UploadState"]
 
@@ -39,33 +45,37 @@ class Phase(StrEnum):
     COMMITTED = "committed"
     ABORTING = "aborting"
     ABORTED = "aborted"
+    KEPT = "kept"
 
 
 NEXT: Final = {
-    Phase.BUFFERING: {Phase.OPENING, Phase.COMMITTING, Phase.ABORTING},
-    Phase.OPENING: {Phase.OPEN, Phase.BUFFERING, Phase.ABORTING},
-    Phase.OPEN: {Phase.COMMITTING, Phase.ABORTING},
-    Phase.COMMITTING: {Phase.COMMITTING, Phase.COMMITTED, Phase.ABORTING},
+    Phase.BUFFERING: {Phase.OPENING, Phase.COMMITTING, Phase.ABORTING, Phase.KEPT},
+    Phase.OPENING: {Phase.OPEN, Phase.BUFFERING, Phase.ABORTING, Phase.KEPT},
+    Phase.OPEN: {Phase.BUFFERING, Phase.COMMITTING, Phase.ABORTING, Phase.KEPT},
+    Phase.COMMITTING: {Phase.BUFFERING, Phase.COMMITTING, Phase.COMMITTED, Phase.ABORTING, Phase.KEPT},
     Phase.COMMITTED: set[Phase](),
-    Phase.ABORTING: {Phase.ABORTING, Phase.ABORTED, Phase.COMMITTED},
+    Phase.ABORTING: {Phase.ABORTING, Phase.ABORTED, Phase.COMMITTED, Phase.KEPT},
     Phase.ABORTED: set[Phase](),
+    Phase.KEPT: set[Phase](),
 }
 ACCEPTING: Final = {Phase.BUFFERING, Phase.OPENING, Phase.OPEN}
 SENDING: Final = {Phase.OPEN, Phase.COMMITTING}
+EMPTY: Final = Blocks([])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """A cut part with its bytes; ``number`` counts from 1, ``offset`` is that of its first byte in the object.
 
-    ``checksum`` is that of its bytes, where it was computed as they passed.
+    ``checksum`` is that of its bytes, where it was computed as they passed; ``crcs`` are all that were.
     """
 
     number: int
     offset: int
     size: int
-    body: Body
+    content: Content
     checksum: Checksum | None = None
+    crcs: Mapping[str, int] = field(default_factory=dict)
 
 
 class UploadState:
@@ -87,13 +97,14 @@ class UploadState:
         self._waiting: dict[int, Part] = {}
         self._in_flight: dict[int, Part] = {}
         self._stored: dict[int, PartInfo] = {}
+        self._done: dict[int, Part] = {}
 
     # -- phases ---------------------------------------------------------------------------------------
 
     @property
     def settled(self) -> bool:
         """Whether nothing more can happen."""
-        return self.phase in {Phase.COMMITTED, Phase.ABORTED}
+        return self.phase in {Phase.COMMITTED, Phase.ABORTED, Phase.KEPT}
 
     @property
     def accepting(self) -> bool:
@@ -117,6 +128,11 @@ class UploadState:
         self.move(Phase.OPEN)
         self.upload_id = upload_id
 
+    def resumed(self, upload_id: str) -> None:
+        """Another process has opened the upload."""
+        self.move(Phase.OPENING)
+        self.opened(upload_id)
+
     # -- parts ----------------------------------------------------------------------------------------
 
     @property
@@ -139,11 +155,13 @@ class UploadState:
         """Bytes of cut parts that are not stored yet, and so are held in memory."""
         return self.planned_bytes - self.stored_bytes
 
-    def cut(self, body: Body, size: int, checksum: Checksum | None = None) -> Part:
+    def cut(
+        self, content: Content, size: int, checksum: Checksum | None = None, crcs: Mapping[str, int] | None = None
+    ) -> Part:
         """Add a part of the next number; it waits."""
         if not self.accepting:
             raise IllegalTransition(f"no part can be added to an upload that is {self.phase}")
-        part = Part(self.next_number, self.planned_bytes, size, body, checksum)
+        part = Part(self.next_number, self.planned_bytes, size, content, checksum, crcs or {})
         self._planned += 1
         self.planned_bytes += size
         self._waiting[part.number] = part
@@ -160,6 +178,38 @@ class UploadState:
         if info.number != part.number or self._in_flight.pop(part.number, None) is None:
             raise IllegalTransition(f"part {part.number} is not in flight, or the store answered for {info.number}")
         self._stored[part.number] = info
+        self.stored_bytes += part.size
+
+    def found(self, part: Part, info: PartInfo) -> None:
+        """A part that was just cut is stored already, by another process."""
+        del self._waiting[part.number]
+        self._keep(part, info)
+
+    def every_part(self, contents: Mapping[int, Content]) -> list[Part]:
+        """All parts that were cut, in order; those that are stored with the bytes that ``contents`` has of them."""
+        parts = {**self._waiting, **self._in_flight, **self._done}
+        for number in self._done:
+            parts[number] = replace(parts[number], content=contents.get(number, EMPTY))
+        return [part for _, part in sorted(parts.items())]
+
+    def lost(self, parts: Sequence[Part]) -> None:
+        """The store has lost the upload; ``parts``, which are all, wait again.
+
+        Raises:
+            IllegalTransition: parts are in flight.
+        """
+        if self._in_flight or len(parts) != self._planned:
+            raise IllegalTransition("parts are in flight, or would be lost")
+        self.move(Phase.BUFFERING)
+        self.upload_id = None
+        self.stored_bytes = 0
+        self._stored.clear()
+        self._done.clear()
+        self._waiting = {part.number: part for part in parts}
+
+    def _keep(self, part: Part, info: PartInfo) -> None:
+        self._stored[info.number] = info
+        self._done[info.number] = replace(part, content=EMPTY)  # the bytes are let go
         self.stored_bytes += part.size
 
     def returned(self, part: Part) -> None:

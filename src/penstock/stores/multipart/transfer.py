@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
-from penstock.errors import AlreadyExists, StoreError, describe
+from penstock.errors import AlreadyExists, StoreError, UploadGone, describe
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart.failures import Failures
 from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name, stranded
 from penstock.stores.multipart.records import INCOMPLETE, MADE_BY
-from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous, verify, warn_of_stray
+from penstock.stores.multipart.restore import reconcile
+from penstock.stores.multipart.sending import Sender
+from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous, verify
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase, UploadState
+from penstock.stores.multipart.strays import may_leave_stray, open_uploads, try_end_strays, warn_of_stray
 from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio.abc import TaskGroup
-
     from penstock.stores.base import Body, Checksum, MultipartStore, ObjectProperties, PutResult
     from penstock.stores.layers.base import Call
     from penstock.stores.multipart.digest import UploadDigest
+    from penstock.stores.multipart.journal import History, UploadJournal
     from penstock.stores.multipart.records import UploadOptions
     from penstock.stores.multipart.state import Part
 
@@ -44,6 +47,8 @@ class Transfer:
         state: where it is.
         retries: requests that were tried again.
         failures: the errors of the parts and of the caller's body.
+        sender: its parts on their way.
+        journal: where it is written down, if it is.
     """
 
     def __init__(
@@ -54,22 +59,36 @@ class Transfer:
         digest: UploadDigest,
         on_part: Callable[[Part], None],
         on_retry: Callable[[str], None],
+        journal: UploadJournal | None = None,
     ) -> None:
         self.state = UploadState()
         self.retries = 0
         self.failures = Failures()
+        self.journal = journal
         self._store = RetryLayer(store, options.retry, on_retry=self._count_retry)
         self._options = options
         self._digest = digest
-        self._on_part = on_part
         self._on_retry = on_retry
-        self._token = uuid.uuid4().hex
+        self._token = journal.token if journal else uuid.uuid4().hex
         self._name = Name(self._store, key, options.if_exists, self._token)
         self._marker = Marker(self._store, self._token)
         self._stranded = False
         self._opened_incomplete = False
-        self._sending: set[anyio.CancelScope] = set()
-        self._changed = anyio.Event()
+        self._lost_creates = 0
+        self._asked: datetime | None = None
+        self._known: set[str] | None = None
+        self.sender = Sender(
+            self._store,
+            lambda: self.key,
+            options,
+            self.state,
+            digest,
+            self.failures,
+            begin=self._open,
+            on_part=on_part,
+            on_trouble=lambda error: on_retry(str(error)),
+            journal=journal,
+        )
 
     @property
     def key(self) -> str:
@@ -88,64 +107,15 @@ class Transfer:
         able = capability.conditional_put if self.state.upload_id is None else capability.conditional_complete
         return self._name.exclusive and able
 
-    # -- parts ----------------------------------------------------------------------------------------
-
-    async def send(self, part: Part, group: TaskGroup) -> None:
-        """Start sending a waiting part in ``group``; opens the upload first, and waits for a free slot."""
-        if self.state.upload_id is None:
-            await self._open()
-        await self.wait_until(lambda: self.state.in_flight < self._options.parts_in_flight)
-        self.state.sent(part)
-        group.start_soon(self._send, part)
-
-    async def send_all(self) -> None:
-        """Send every part that waits, and wait until all are stored."""
-        while self.state.waiting or self.state.in_flight:
-            async with anyio.create_task_group() as group:
-                for part in self.state.waiting:
-                    await self.send(part, group)
-            # Parts of another group may come back while it is being cancelled.
-            await self.wait_until(lambda: not self.state.in_flight)
-
-    async def stop_sending(self) -> None:
-        """Cancel the parts in flight and wait for them to let go of their bytes."""
-        for scope in self._sending:
-            scope.cancel()
-        while self.state.in_flight:
-            await self._change()
-
-    async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a change of the parts after which ``condition`` holds; raises the first failure instead."""
-        while True:
-            if self.failures.first is not None:
-                raise self.failures.first
-            if condition():
-                return
-            await self._change()
-
-    async def _send(self, part: Part) -> None:
-        upload_id = self.state.upload_id or ""
-        with anyio.CancelScope() as scope:
-            self._sending.add(scope)
-            try:
-                checksum = await self._digest.of_body(part.body, part.checksum)
-                info = await self._store.put_part(
-                    self.key, upload_id, part.number, part.body, offset=part.offset, checksum=checksum
-                )
-            except BaseException as error:
-                self.state.returned(part)
-                self.failures.note(error)
-                raise
-            else:
-                self.state.stored(part, info)
-                self._on_part(part)
-            finally:
-                self._sending.discard(scope)
-                self._changed.set()
-
-    async def _change(self) -> None:
-        self._changed = anyio.Event()
-        await self._changed.wait()
+    async def reconcile(self, history: History) -> None:
+        """Learn what the store has of an upload that another process has begun."""
+        if history.key is not None:
+            self._name.settle(history.key)
+        self._opened_incomplete = history.marked
+        if history.upload_id is not None and not await reconcile(self._store, history, self.key):
+            assert self.journal is not None  # noqa: S101 - it is where the history comes from
+            history.waiting = self.journal.gone()
+            history.stored, history.upload_id = {}, None
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -155,8 +125,15 @@ class Transfer:
         await shelter(self._create(incomplete=incomplete), grace_s=self._options.grace_s)
 
     async def _create(self, *, incomplete: bool) -> None:
+        asked = self._asked = self._asked or datetime.now(UTC)
+        lost_before = self._lost_creates
         try:
             await self._name.take()
+            if self.journal is not None:
+                if self._known is None:
+                    self._known = set(await open_uploads(self._store, self.key))
+                self.journal.opening(self.key, sorted(self._known))
+                await self.journal.settle()
             upload_id = await self._store.create_multipart(
                 self.key, self._properties(incomplete=incomplete), checksum=self._digest.whole_algorithm
             )
@@ -166,6 +143,11 @@ class Transfer:
             raise
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
+        if self.journal is not None:
+            self.journal.opened(self.key, upload_id, marked=incomplete)
+        if self._lost_creates > lost_before:
+            known = {upload_id, *(self._known or ())}
+            await try_end_strays(self._store, self.key, known=known, since=asked, until=datetime.now(UTC))
 
     @property
     def fits_one_put(self) -> bool:
@@ -177,22 +159,23 @@ class Transfer:
 
     async def put(self, *, incomplete: bool) -> PutResult:
         """Store the one part there is as a whole object."""
-        body = [block for part in self.state.waiting for block in part.body]
-        checksum = await self._digest.of_body(body, self._digest.whole())
         await shelter(self._name.take(), grace_s=self._options.grace_s)
-        while True:
-            try:
-                return await self._put(body, checksum, incomplete=incomplete)
-            except AlreadyExists:
-                if not self._name.movable:
-                    raise
-                await self._marker.drop()
-                await shelter(self._name.take_next(), grace_s=self._options.grace_s)
+        with self.state.waiting[0].content.open() as body:
+            checksum = await self._digest.of_body(body, self._digest.whole())
+            while True:
+                try:
+                    return await self._put(body, checksum, incomplete=incomplete)
+                except AlreadyExists:
+                    if not self._name.movable:
+                        raise
+                    await self._marker.drop()
+                    await shelter(self._name.take_next(), grace_s=self._options.grace_s)
 
     async def _put(self, body: Body, checksum: Checksum | None, *, incomplete: bool) -> PutResult:
         if incomplete and not self._store.capability.properties:
             await self._marker.put(self.key, self.state.planned_bytes)
         self.state.move(Phase.COMMITTING)
+        self._journal_commit()
         properties = self._properties(incomplete=incomplete)
         try:
             return await self._store.put(self.key, body, properties, if_absent=self._conditional, checksum=checksum)
@@ -201,12 +184,20 @@ class Transfer:
 
     async def complete(self, *, incomplete: bool) -> PutResult:
         """Send what waits and make the object of all parts."""
-        if self.state.upload_id is None:
-            await self._open(incomplete=incomplete)
-        await self.send_all()
-        if incomplete and not (self._opened_incomplete and self._store.capability.properties):
-            await self._marker.put(self.key, self.state.planned_bytes)
+        while True:
+            if self.state.upload_id is None:
+                await self._open(incomplete=incomplete)
+            await self.sender.send_all()
+            if incomplete and not (self._opened_incomplete and self._store.capability.properties):
+                await self._marker.put(self.key, self.state.planned_bytes)
+            try:
+                return await self._complete()
+            except UploadGone as error:
+                self.sender.rebuild(error)
+
+    async def _complete(self) -> PutResult:
         self.state.move(Phase.COMMITTING)
+        self._journal_commit()
         upload_id = self.state.upload_id or ""
         parts = self.state.stored_parts()
         try:
@@ -217,6 +208,10 @@ class Transfer:
             )
         except StoreError as error:
             return await self._settle(error)
+
+    def _journal_commit(self) -> None:
+        if self.journal is not None:
+            self.journal.committing(self.key)
 
     async def verify(self, made: PutResult) -> None:
         """See that the object is what was sent, and stays; see ``settle.verify``. Then the name is given back."""
@@ -295,5 +290,5 @@ class Transfer:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
         self._on_retry(str(error))
-        if call.operation == "create_multipart":
-            warn_of_stray(self.key, error)
+        if call.operation == "create_multipart" and may_leave_stray(error):
+            self._lost_creates += 1

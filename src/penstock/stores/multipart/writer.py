@@ -1,9 +1,7 @@
 """The open end of an upload: bytes go in, parts come out. A stream that fits one part is one put.
 
-Memory: bytes held are those of the part being filled, counted in full from its first byte, and of the parts that are
-not stored yet, together never more than ``memory_limit``. Retries send the same buffers again.
-
-Sizes are decided in ``parts``, transitions in ``state``; ``transfer`` talks to the store, this module to the caller.
+Sizes are decided in ``parts``, transitions in ``state``; ``cutter`` takes the bytes, ``transfer`` talks to the store,
+this module to the caller.
 """
 
 from __future__ import annotations
@@ -16,14 +14,22 @@ import anyio
 
 from penstock.errors import StoreError, describe
 from penstock.stores.checksums import choose_checksum
+from penstock.stores.multipart.cutter import PartCutter
 from penstock.stores.multipart.digest import UploadDigest
-from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.transfer import Transfer
 from penstock.stores.properties import require_supported
-from penstock.telemetry import OBJECT_ABORTED, OBJECT_COMMITTED, OBJECT_FAILED, OBJECT_RETRYING, PART_COMPLETE, logger
+from penstock.telemetry import (
+    OBJECT_ABORTED,
+    OBJECT_COMMITTED,
+    OBJECT_FAILED,
+    OBJECT_KEPT,
+    OBJECT_RETRYING,
+    PART_COMPLETE,
+    logger,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
     from penstock.stores.base import MultipartStore, PutResult
     from penstock.stores.multipart.failures import Failures
+    from penstock.stores.multipart.journal import UploadJournal
     from penstock.stores.multipart.records import UploadOptions
     from penstock.stores.multipart.state import Part
 
@@ -51,20 +58,19 @@ class UploadWriter:
         key: str,
         options: UploadOptions,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
+        journal: UploadJournal | None = None,
     ) -> None:
         self.result: UploadResult | None = None
         self._options = options
         self._store = store
-        self._multipart = store.capability.multipart
-        self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
         require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
-        self._buffer = BlockBuffer(self._digest.update)
-        self._transfer = Transfer(store, key, options, self._digest, self._part_stored, self._retrying)
+        self._journal = journal
+        self._transfer = Transfer(store, key, options, self._digest, self._part_stored, self._retrying, journal)
+        self._cutter = PartCutter(store, options, self._digest, self._transfer, self._retrying)
         self._state = self._transfer.state
         self._on_event = on_event
         self._started = time.monotonic()
-        self._group: TaskGroup | None = None
         self._busy = False
         self._cut_short = False
 
@@ -72,8 +78,7 @@ class UploadWriter:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Accept bytes; the same as ``write_many`` of one buffer, and quick for small ones."""
-        quick = type(data) is bytes and self._transfer.failures.first is None and self._buffer.add_small(data)
-        if not quick:
+        if type(data) is not bytes or not self._cutter.take_small(data):
             await self.write_many((data,))
 
     async def write_many(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
@@ -90,12 +95,11 @@ class UploadWriter:
         size_before = self.size
         self._busy = True
         try:
-            for piece in gather(buffers):
-                await self._accept(piece)
+            await self._cutter.write(buffers)
         except BaseException:
             if self.size != size_before:
                 self._cut_short = True
-                self._buffer.close()
+                self._cutter.close()
             raise
         finally:
             self._busy = False
@@ -118,9 +122,11 @@ class UploadWriter:
             raise self._refusal("commit", "a write was cancelled half-way, so the object would lack bytes")
         if self._busy:
             raise anyio.BusyResourceError("writing to")
-        if self._buffer.size or self._state.next_number == 1:
-            self._cut_part()
-        self._buffer.close()
+        await self._cutter.end()
+        if self._journal is not None:
+            self._journal.ended("failed" if incomplete else "complete", self.size, self._digest.checksum())
+            await self._journal.settle()
+            await self._transfer.sender.stop_pump()
         if self._transfer.fits_one_put:
             made = await self._transfer.put(incomplete=incomplete)
         else:
@@ -136,16 +142,33 @@ class UploadWriter:
         """
         if self._state.settled:
             return
-        self._buffer.close()
-        await self._transfer.stop_sending()
+        self._cutter.close()
+        await self._transfer.sender.stop()
         problem = await shelter(self._drop("aborted on request", OBJECT_ABORTED), grace_s=2 * self._options.grace_s)
         if problem is not None:
             raise self._refusal("abort", problem)
 
+    async def keep(self, reason: str) -> None:
+        """Leave the upload as it is, for another process to go on with; needs a journal.
+
+        Raises:
+            StoreError: there is no journal.
+            SpoolError: it failed.
+        """
+        if self._state.settled:
+            return
+        if self._journal is None:
+            raise self._refusal("keep", "the upload has no journal: it was begun without `durability`")
+        self._cutter.close()
+        await shelter(self._transfer.sender.stop(), grace_s=self._options.grace_s)
+        self._journal.kept(reason)
+        self._state.move(Phase.KEPT)
+        self._emit(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)
+
     @property
     def size(self) -> int:
         """Bytes accepted so far."""
-        return self._state.planned_bytes + self._buffer.size
+        return self._cutter.size
 
     @property
     def key(self) -> str:
@@ -172,9 +195,17 @@ class UploadWriter:
 
     # -- for open_upload ------------------------------------------------------------------------------
 
-    def attach(self, group: TaskGroup) -> None:
-        """Send parts in ``group``."""
-        self._group = group
+    async def attach(self, group: TaskGroup) -> None:
+        """Send parts in ``group``; an upload that another process has begun is gone on with.
+
+        Raises:
+            StoreError: the store does not tell what it has of it.
+            SpoolError: bytes are missing that were accepted.
+        """
+        history = self._journal.history if self._journal is not None else None
+        if history is not None:
+            await self._transfer.reconcile(history)
+        self._cutter.begin(group, history)
 
     @property
     def failures(self) -> Failures:
@@ -185,7 +216,12 @@ class UploadWriter:
         """Undo what ``error`` leaves half done; what cannot be undone becomes a note of it."""
         if self._state.settled:
             return
-        self._buffer.close()
+        self._cutter.close()
+        if self._journal is not None and self._options.on_error == "keep":
+            with suppress(anyio.get_cancelled_exc_class()):
+                await self.keep(describe(error))
+            error.add_note(f"what was accepted is kept in {self._journal.place}; run `penstock recover`")
+            return
         event = OBJECT_FAILED if isinstance(error, Exception) else OBJECT_ABORTED
         with suppress(anyio.get_cancelled_exc_class()):  # ``error`` goes on, a cancellation with it
             # Twice the time that the work allows itself, so that it can still tell what it could not do.
@@ -195,35 +231,17 @@ class UploadWriter:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    async def _accept(self, piece: bytes | memoryview) -> None:
-        rest: bytes | memoryview | None = piece
-        while rest is not None:
-            if not self._buffer.room:
-                await self._begin_part()
-            rest = self._buffer.add(rest)
-            if not self._buffer.room and self._multipart and self._group is not None:
-                await self._transfer.send(self._cut_part(), self._group)
-
-    async def _begin_part(self) -> None:
-        """Reserve memory for the next part, waiting for earlier ones to leave it."""
-        size = self._plan.size(self._state.next_number, self._state.planned_bytes)
-        if not size or (self._buffer.size and not self._multipart):  # the one part is full
-            most = self._plan.capacity_bytes
-            raise self._refusal("write", f"the object would outgrow {most} bytes; raise chunk_size or memory_limit")
-        await self._transfer.wait_until(lambda: self._state.held_bytes + size <= self._options.memory_limit)
-        self._buffer.start(size)
-
-    def _cut_part(self) -> Part:
-        size = self._buffer.size
-        return self._state.cut(self._buffer.take(), size, self._digest.end_part())
-
     async def _drop(self, reason: str, event: str) -> str | None:
+        if self._journal is not None:
+            self._journal.ended("aborted", self.size, self._digest.checksum())
         made, problem = await self._transfer.drop()
         if made is not None:
             self._committed(made, incomplete=self._transfer.marker is not None)
             return f"the object '{self.key}' was committed all the same"
         if problem is not None:
             logger.warning("%s", problem)
+        if self._journal is not None and made is None:
+            self._journal.dropped() if problem is None else self._journal.kept(problem)
         self._emit(event, reason=reason, size=self.size, left=problem)
         return problem
 
@@ -244,6 +262,8 @@ class UploadWriter:
             incomplete,
             self._transfer.marker,
         )
+        if self._journal is not None:
+            self._journal.committed(self.result.as_fields())
         self._emit(OBJECT_COMMITTED, **self.result.as_fields())
         return self.result
 

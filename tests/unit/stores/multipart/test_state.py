@@ -1,6 +1,7 @@
 import pytest
 
 from penstock.stores.base import PartInfo
+from penstock.stores.multipart.journal import Blocks
 from penstock.stores.multipart.state import IllegalTransition, Phase, UploadState
 
 
@@ -17,7 +18,7 @@ def info(number: int) -> PartInfo:
 
 def test_a_part_goes_from_waiting_to_stored_and_is_counted_on_its_way():
     state = opened()
-    first, second = state.cut([b"12345"], 5), state.cut([b"67"], 2)
+    first, second = state.cut(Blocks([b"12345"]), 5), state.cut(Blocks([b"67"]), 2)
     assert (first.number, first.offset, second.number, second.offset) == (1, 0, 2, 5)
     assert (state.planned_bytes, state.held_bytes, state.next_number) == (7, 7, 3)
     state.sent(second)
@@ -31,7 +32,7 @@ def test_a_part_goes_from_waiting_to_stored_and_is_counted_on_its_way():
 
 def test_a_part_that_did_not_arrive_waits_again():
     state = opened()
-    part = state.cut([b"x"], 1)
+    part = state.cut(Blocks([b"x"]), 1)
     state.sent(part)
     state.returned(part)
     assert state.waiting == [part]
@@ -51,7 +52,7 @@ def test_an_upload_goes_through_its_phases():
 
 def test_a_small_stream_is_committed_without_an_upload():
     state = UploadState()
-    state.cut([b"x"], 1)
+    state.cut(Blocks([b"x"]), 1)
     state.move(Phase.COMMITTING)
     state.move(Phase.COMMITTED)
 
@@ -100,7 +101,7 @@ def test_phases_are_not_skipped(phase, wrong):
 
 def test_an_upload_is_not_committed_while_parts_are_missing():
     state = opened()
-    part = state.cut([b"x"], 1)
+    part = state.cut(Blocks([b"x"]), 1)
     with pytest.raises(IllegalTransition, match="1 parts are not stored"):
         state.move(Phase.COMMITTING)
     state.sent(part)
@@ -110,11 +111,11 @@ def test_an_upload_is_not_committed_while_parts_are_missing():
 
 def test_parts_make_no_illegal_moves():
     state = UploadState()
-    part = state.cut([b"x"], 1)
+    part = state.cut(Blocks([b"x"]), 1)
     with pytest.raises(IllegalTransition, match="the upload is buffering"):
         state.sent(part)
     state = opened()
-    part = state.cut([b"x"], 1)
+    part = state.cut(Blocks([b"x"]), 1)
     for illegal in (lambda: state.stored(part, info(1)), lambda: state.returned(part)):
         with pytest.raises(IllegalTransition, match="not in flight"):
             illegal()
@@ -129,11 +130,11 @@ def test_no_part_is_added_to_an_upload_that_is_being_committed():
     state = opened()
     state.move(Phase.COMMITTING)
     with pytest.raises(IllegalTransition, match="no part can be added"):
-        state.cut([b"x"], 1)
+        state.cut(Blocks([b"x"]), 1)
 
 
 def test_its_repr_shows_where_the_parts_are():
     state = opened()
-    state.sent(state.cut([b"x"], 1))
-    state.cut([b"y"], 1)
+    state.sent(state.cut(Blocks([b"x"]), 1))
+    state.cut(Blocks([b"y"]), 1)
     assert repr(state) == "<UploadState open id: 1 waiting, 1 in flight, 0 stored>"

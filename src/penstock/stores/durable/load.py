@@ -1,0 +1,99 @@
+"""Read what a journal's directory says of its upload, and check what it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.stores.base import PartInfo
+from penstock.stores.durable.lines import DamagedJournal, Journal
+from penstock.stores.durable.record import UploadRecord
+from penstock.stores.durable.slots import read_slot
+from penstock.stores.durable.spool import Spool
+from penstock.stores.multipart.journal import History, StoredPart, WaitingPart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.slots import Slot
+    from penstock.stores.durable.spool import SpoolLimits
+
+__all__ = ["load_spool"]
+
+
+def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = None) -> Spool:
+    """Take over an upload whose directory is locked; reads every byte that is in it.
+
+    Raises:
+        DamagedJournal: something in it is not as it was written, in a way that a crash does not explain.
+        OSError: it cannot be read.
+    """
+    directory = lock.directory
+    record = UploadRecord.read(directory)
+    journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
+    history = _history(events)
+    slots = _slots(directory, history, record)
+    history.waiting = {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in slots.items()}
+    return Spool(state, lock, record, limits, history=history, journal=journal, slots=slots)
+
+
+def _history(events: list[dict[str, Any]]) -> History:
+    history = History()
+    try:
+        for fields in events:
+            _apply(history, fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedJournal(f"the journal has an event that is not of this version: {error!r}") from error
+    return history
+
+
+def _apply(history: History, fields: dict[str, Any]) -> None:
+    event = fields["event"]
+    if event == "opening":
+        history.key, history.others, history.opening = fields["key"], frozenset(fields["others"]), True
+    elif event == "opened":
+        history.key, history.upload_id, history.marked = fields["key"], fields["upload_id"], fields["marked"]
+        history.opening = False
+    elif event == "stored":
+        info = PartInfo(fields["part"], fields["size"], fields["etag"])
+        crcs = {name: int(value, 16) for name, value in fields["crcs"].items()}
+        history.stored[info.number] = StoredPart(info, fields["offset"], crcs)
+    elif event == "gone":
+        history.upload_id = None
+        history.stored.clear()
+    elif event == "ended":
+        history.ended, history.size, history.digest = fields["how"], fields["size"], fields["digest"]
+    elif event == "committing":
+        history.key, history.committing = fields["key"], True
+    elif event == "committed":
+        history.committed = fields["result"]
+    elif event == "dropped":
+        history.dropped = True
+    elif event != "kept":
+        raise ValueError(event)
+
+
+def _slots(directory: Path, history: History, record: UploadRecord) -> dict[int, Slot]:
+    """The slots that hold a part, by its number.
+
+    After a power loss the end of what was not synced may be missing; otherwise nothing may. A part that the store has
+    acknowledged may be anything: the next one was being written over it.
+
+    Raises:
+        DamagedJournal: bytes that were accepted are not as they were written.
+    """
+    slots: dict[int, Slot] = {}
+    for path in sorted(directory.glob("slot-*")):
+        try:
+            found = read_slot(path)
+        except ValueError as error:
+            raise DamagedJournal(str(error)) from error
+        if found is None:
+            continue
+        if found.part not in history.stored:
+            if (found.missing or found.doubtful) and not record.after_power_loss:
+                raise DamagedJournal(f"{path.name} does not hold part {found.part} as it was written")
+            history.missing += found.missing
+        if found.slot is not None and not (found.missing and found.part in history.stored):
+            slots[found.part] = found.slot
+    return slots

@@ -1,0 +1,216 @@
+"""Finish what processes have left behind: complete it, keep it or drop it, as its policy says.
+
+Every upload without an owner is locked, read and checked; what the store already has is asked of it, what it lacks is
+sent from the spool. Recovering may be cut off anywhere and begun again, by several at once: each step leaves a journal
+that the next one understands, and the lock lets one process at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import ConfigurationError, SpoolError, StoreError, describe
+from penstock.stores.durable.lines import DamagedJournal
+from penstock.stores.durable.load import load_spool
+from penstock.stores.layers.retry import RetryLayer
+from penstock.stores.multipart.naming import Name
+from penstock.stores.multipart.session import open_upload
+from penstock.stores.multipart.settle import find_committed
+from penstock.stores.multipart.strays import try_end_strays
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from penstock.stores.base import MultipartStore
+    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.record import UploadRecord
+    from penstock.stores.durable.spool import Spool, SpoolLimits
+    from penstock.stores.multipart.journal import History
+
+__all__ = ["Recovered", "Recovery", "recover"]
+
+
+class Recovery(StrEnum):
+    """What became of an upload."""
+
+    COMMITTED = "committed"
+    MARKED = "marked"  # committed, and marked as incomplete
+    ABORTED = "aborted"
+    EMPTY = "empty"  # nothing was accepted: nothing is made of it
+    KEPT = "kept"
+    SET_ASIDE = "set aside"
+    BUSY = "busy"  # it has a live owner
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of one upload.
+
+    Attributes:
+        token: its name.
+        outcome: what became of it, or would.
+        url, key: its object, where that could be read.
+        size: bytes that were accepted, as far as is known.
+        reason: why it was kept, set aside or dropped.
+        result: the record of the object, if this call has made it.
+    """
+
+    token: str
+    outcome: Recovery
+    url: str = ""
+    key: str = ""
+    size: int = 0
+    reason: str = ""
+    result: Mapping[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
+
+
+async def recover(
+    state: StateDirectory,
+    open_store: Callable[[UploadRecord], MultipartStore],
+    *,
+    limits: SpoolLimits | None = None,
+    dry_run: bool = False,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
+) -> AsyncIterator[Recovered]:
+    """Go through the uploads of a state directory, the oldest first, and yield what became of each.
+
+    A failure of one does not stop the others.
+
+    Args:
+        state: the state directory.
+        open_store: opens the store of a record; it is closed afterwards.
+        limits: of the spools.
+        dry_run: only say what would be done.
+        on_event: told of stored parts and of outcomes.
+    """
+    for directory in state.list():
+        lock = state.take(directory)
+        if lock is None:
+            if directory.exists():
+                yield Recovered(directory.name, Recovery.BUSY, reason="its process is at work")
+            continue
+        try:
+            yield await _Upload(state, lock, open_store, limits, on_event, dry_run=dry_run).recover()
+        finally:
+            lock.release()
+
+
+class _Upload:
+    """One upload on its way."""
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        lock: Lock,
+        open_store: Callable[[UploadRecord], MultipartStore],
+        limits: SpoolLimits | None,
+        on_event: Callable[[str, dict[str, Any]], None] | None,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._state = state
+        self._lock = lock
+        self._open_store = open_store
+        self._limits = limits
+        self._on_event = on_event
+        self._dry_run = dry_run
+
+    async def recover(self) -> Recovered:
+        try:
+            spool = load_spool(self._state, self._lock, self._limits)
+        except (DamagedJournal, OSError) as error:
+            return self._set_aside(describe(error))
+        plan = _plan(spool)
+        if self._dry_run or plan is Recovery.KEPT:
+            return _told(spool, plan, reason="it waits for --resume" if plan is Recovery.KEPT else "")
+        if spool.history is not None and spool.history.committed is not None:
+            self._state.remove(self._lock)
+            return _told(spool, plan, result=spool.history.committed)
+        try:
+            store = self._open_store(spool.record)
+        except ConfigurationError as error:
+            return _told(spool, Recovery.KEPT, reason=describe(error))
+        try:
+            return await self._finish(spool, store, plan)
+        except SpoolError as error:
+            return self._set_aside(describe(error), spool)
+        except StoreError as error:
+            return _told(spool, Recovery.KEPT, reason=describe(error))
+        finally:
+            await store.aclose()
+
+    async def _finish(self, spool: Spool, store: MultipartStore, plan: Recovery) -> Recovered:
+        history, record = _history(spool), spool.record
+        retrying = RetryLayer(store, record.options.retry)
+        if history.opening and history.key is not None:
+            since = datetime.fromisoformat(record.created)
+            await try_end_strays(retrying, history.key, known=history.others, since=since, until=datetime.now(UTC))
+        if history.committing and (found := await self._found(spool, retrying)) is not None:
+            return found
+        async with open_upload(store, record.key, record.options, on_event=self._on_event, journal=spool) as upload:
+            if plan in (Recovery.ABORTED, Recovery.EMPTY):
+                await upload.abort()
+                return _told(spool, plan)
+            result = await upload.commit(incomplete=plan is Recovery.MARKED)
+            return _told(spool, plan, result=result.as_fields())
+
+    async def _found(self, spool: Spool, store: MultipartStore) -> Recovered | None:
+        """The object, if the commit that had begun has made it."""
+        history = _history(spool)
+        key = history.key or spool.record.key
+        parts = [part.info for _, part in sorted(history.stored.items())]
+        made = await find_committed(store, key, token=spool.token, size=history.size or 0, parts=parts)
+        if made is None:
+            return None
+        name = Name(store, key, spool.record.options.if_exists, spool.token)
+        name.settle(key)
+        await name.release()
+        result = {"url": spool.record.url, "key": key, "etag": made.etag, "size": made.size, "digest": history.digest}
+        spool.committed(result)
+        return _told(spool, _plan(spool), result=result)
+
+    def _set_aside(self, reason: str, spool: Spool | None = None) -> Recovered:
+        if self._dry_run:
+            return Recovered(self._lock.directory.name, Recovery.SET_ASIDE, reason=reason)
+        token = self._lock.directory.name
+        if spool is not None and (upload_id := _history(spool).upload_id) is not None:
+            reason += f"; the store may still have upload {upload_id} of '{_history(spool).key}'"
+        place = self._state.set_aside(self._lock, reason)
+        return Recovered(token, Recovery.SET_ASIDE, reason=f"{reason}; see {place}")
+
+
+def _plan(spool: Spool) -> Recovery:
+    """What is to become of an upload."""
+    history = _history(spool)
+    if history.committed is not None:
+        return Recovery.MARKED if history.committed.get("incomplete") else Recovery.COMMITTED
+    if history.ended == "complete":
+        return Recovery.COMMITTED
+    if history.ended == "aborted" or history.dropped:
+        return Recovery.ABORTED
+    if history.ended == "failed":
+        return Recovery.MARKED
+    if history.ended == "stopped" or spool.record.on_crash == "keep":
+        return Recovery.KEPT
+    if not history.size_accepted:
+        return Recovery.EMPTY
+    return Recovery.ABORTED if spool.record.on_crash == "abort" else Recovery.MARKED
+
+
+def _history(spool: Spool) -> History:
+    if spool.history is None:
+        raise RuntimeError("the spool was not loaded")
+    return spool.history
+
+
+def _told(spool: Spool, outcome: Recovery, *, reason: str = "", result: Mapping[str, Any] | None = None) -> Recovered:
+    history, record = _history(spool), spool.record
+    key = history.key or record.key
+    return Recovered(record.token, outcome, record.url, key, history.size_accepted, reason, result)

@@ -1,0 +1,294 @@
+"""The spool of one upload: its directory is its journal.
+
+What a writer accepts goes into a slot first (``slots``), what happens into the journal (``lines``). With ``crash`` that
+is enough, as what a process has written outlives it; with ``power`` the writer waits for the disk, together with all
+others (``syncing``). A part leaves its slot when the store has acknowledged it; the newest acknowledged ones stay as
+long as they fit ``retain_bytes``, in case the store loses the upload.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.errors import SpoolError
+from penstock.stores.durable.buffer import SpoolBuffer
+from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.slots import Slot
+from penstock.stores.durable.syncing import sync_directory, sync_group
+from penstock.stores.multipart.journal import WaitingPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from penstock.stores.base import Checksum, PartInfo
+    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.record import UploadRecord
+    from penstock.stores.multipart.digest import UploadDigest
+    from penstock.stores.multipart.journal import Ending, History
+
+__all__ = ["Spool", "SpoolLimits"]
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """How much of the disk, and how often it is waited for.
+
+    Attributes:
+        spool_bytes: bytes that the store has not acknowledged, at most.
+        retain_bytes: bytes that it has acknowledged, and that are kept in case it loses the upload.
+        spare_slots: empty slots that are kept for parts to come.
+        sync_interval_s: least time between the beginnings of two syncs.
+    """
+
+    spool_bytes: int = 8192 * MIB
+    retain_bytes: int = 256 * MIB
+    spare_slots: int = 5
+    sync_interval_s: float = 0.05
+
+
+@dataclass(slots=True)
+class _Round:
+    """What a sync is to make durable, and what may happen only then."""
+
+    slots: dict[Slot, None] = field(default_factory=dict)
+    closing: list[Slot] = field(default_factory=list)
+    freed: list[Slot] = field(default_factory=list)
+    lines: bool = False
+    names: bool = False
+    journal: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.slots) or self.lines or self.names
+
+
+class Spool:
+    """The journal of an upload that this process owns; see ``UploadJournal`` for what it is told.
+
+    Args:
+        state: the state directory.
+        lock: the lock of the upload's directory.
+        record: what the upload is to become.
+        limits: how much of the disk it may use.
+        history: what was there; with its journal and its slots.
+    """
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        lock: Lock,
+        record: UploadRecord,
+        limits: SpoolLimits | None = None,
+        *,
+        history: History | None = None,
+        journal: Journal | None = None,
+        slots: Mapping[int, Slot] | None = None,
+    ) -> None:
+        self.record = record
+        self.history = history
+        self._state = state
+        self._lock = lock
+        self._limits = limits or SpoolLimits()
+        self._syncs = record.durability == "power"
+        self._journal = journal or Journal(lock.directory / "journal")
+        self._slots = dict(slots or {})
+        self._made = max((_number(slot) for slot in self._slots.values()), default=0)
+        stored = history.stored.keys() if history else ()
+        self._retained = dict.fromkeys(part for part in sorted(self._slots) if part in stored)
+        self._retained_bytes = sum(self._slots[part].size for part in self._retained)
+        self._spare: list[Slot] = []
+        self._round = _Round()
+        self._next = _Round()
+        self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained_bytes
+
+    @classmethod
+    def create(cls, state: StateDirectory, record: UploadRecord, limits: SpoolLimits | None = None) -> Spool:
+        """Begin the journal of a new upload.
+
+        Raises:
+            ConfigurationError: the state directory cannot be written.
+        """
+        return cls(state, state.add(record), record, limits)
+
+    @property
+    def token(self) -> str:
+        """The name of the upload."""
+        return self.record.token
+
+    @property
+    def place(self) -> str:
+        """Its directory."""
+        return str(self._lock.directory)
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes more may be held."""
+        return self.spooled_bytes + size <= self._limits.spool_bytes
+
+    # -- bytes ----------------------------------------------------------------------------------------
+
+    def buffer(self, digest: UploadDigest) -> SpoolBuffer:
+        """A buffer that writes what it takes into slots."""
+        return SpoolBuffer(self, digest)
+
+    def slot(self, part: int) -> Slot:
+        """The open slot of a part that is being filled; a new one if it has none.
+
+        Raises:
+            OSError: there is no room for one.
+        """
+        slot = self._slots.get(part)
+        if slot is not None:
+            slot.open_to_add()
+            return slot
+        slot = self._spare.pop() if self._spare else self._make()
+        slot.begin(part)
+        self._slots[part] = slot
+        return slot
+
+    def _make(self) -> Slot:
+        made = Slot.create(self._lock.directory / f"slot-{self._made + 1}")
+        self._made += 1
+        self._next.names = True
+        return made
+
+    def written(self, slot: Slot, size: int) -> None:
+        """``size`` bytes were appended to a slot, and its CRC noted."""
+        self.spooled_bytes += size
+        if self._syncs:
+            self._next.slots[slot] = None
+        else:
+            slot.write_mark(slot.mark())
+
+    def filled(self, slot: Slot) -> None:
+        """Nothing more comes into a slot."""
+        for round_ in (self._next, self._round):
+            if slot in round_.slots:
+                round_.closing.append(slot)
+                return
+        slot.close()
+
+    # -- the disk -------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Wait for the disk, with ``power``."""
+        if self._syncs and self._next:
+            with self._failing():
+                await sync_group(self._lock.directory, self._limits.sync_interval_s).wait(self)
+
+    def begin_sync(self) -> Sequence[tuple[int, Callable[[], None]]]:
+        """What the group is to sync; see ``Syncable``."""
+        self._round, self._next = self._next, _Round()
+        work = [(slot.descriptor, partial(slot.write_mark, slot.mark())) for slot in self._round.slots]
+        if self._round.lines or self._round.names:
+            self._round.journal = os.open(self._journal.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            work.append((self._round.journal, partial(sync_directory, self._lock.directory)))
+        return work
+
+    def end_sync(self) -> None:
+        """The sync is over."""
+        done, self._round = self._round, _Round()
+        if done.journal is not None:
+            os.close(done.journal)
+        for slot in done.closing:
+            self.filled(slot)
+        self._recycle(done.freed)
+
+    # -- events ---------------------------------------------------------------------------------------
+
+    def opening(self, key: str, others: Sequence[str]) -> None:
+        """The upload is about to be opened under ``key``; ``others`` are open there."""
+        self._tell("opening", key=key, others=list(others))
+
+    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
+        """The upload is open."""
+        self._tell("opened", key=key, upload_id=upload_id, marked=marked)
+
+    def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
+        """The store has acknowledged a part; its bytes may go."""
+        hexadecimal = {name: f"{value:x}" for name, value in crcs.items()}
+        self._tell("stored", part=info.number, offset=offset, size=info.size, etag=info.etag, crcs=hexadecimal)
+        slot = self._slots[info.number]
+        self.spooled_bytes -= slot.size
+        self._retained[info.number] = None
+        self._retained_bytes += slot.size
+        freed = []
+        while self._retained_bytes > self._limits.retain_bytes:
+            oldest = next(iter(self._retained))
+            del self._retained[oldest]
+            freed.append(self._slots.pop(oldest))
+            self._retained_bytes -= freed[-1].size
+        if self._syncs:  # only when it is durable that the store has them
+            self._next.freed += freed
+        else:
+            self._recycle(freed)
+
+    def gone(self) -> dict[int, WaitingPart]:
+        """The upload has vanished from the store; returns the parts whose bytes are still here."""
+        self._tell("gone")
+        self.spooled_bytes += self._retained_bytes
+        self._retained_bytes = 0
+        self._retained.clear()
+        return {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in self._slots.items()}
+
+    def ended(self, how: Ending, size: int, digest: Checksum) -> None:
+        """The input has ended."""
+        self._tell("ended", how=how, size=size, digest=str(digest))
+
+    def committing(self, key: str) -> None:
+        """The commit begins."""
+        self._tell("committing", key=key)
+
+    def committed(self, result: Mapping[str, Any]) -> None:
+        """The object is there; the journal is over."""
+        self._tell("committed", result=dict(result))
+        self._leave()
+        self._state.remove(self._lock)
+
+    def dropped(self) -> None:
+        """The upload was aborted; the journal is over."""
+        self._tell("dropped")
+        self._leave()
+        self._state.remove(self._lock)
+
+    def kept(self, reason: str) -> None:
+        """The journal is left to whoever goes on with it."""
+        with suppress(SpoolError):  # it is kept all the same
+            self._tell("kept", reason=reason)
+        self._leave()
+        self._lock.release()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        with self._failing():
+            self._journal.append(event, **fields)
+        self._next.lines = True
+
+    def _recycle(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            if len(self._spare) < self._limits.spare_slots:
+                self._spare.append(slot)
+            else:
+                slot.close()
+                slot.path.unlink(missing_ok=True)
+
+    def _leave(self) -> None:
+        self._next = _Round()
+        for slot in self._slots.values():
+            self.filled(slot)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolError(f"the spool {self.place} failed: {error.strerror or error}") from error
+
+
+def _number(slot: Slot) -> int:
+    return int(slot.path.name.removeprefix("slot-"))

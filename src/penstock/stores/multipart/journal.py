@@ -1,0 +1,214 @@
+"""What the writer of an upload needs of a journal, in which the upload outlives its process, and of a part's bytes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from penstock.stores.base import Body, Checksum, PartInfo
+    from penstock.stores.multipart.digest import UploadDigest
+
+__all__ = ["Blocks", "Content", "Ending", "History", "PartBuffer", "StoredPart", "UploadJournal", "WaitingPart"]
+
+Ending: TypeAlias = Literal["complete", "failed", "stopped", "aborted"]
+"""How an input ended: wholly, by a failure, by a stop that wants it resumed, or by one that wants nothing of it."""
+
+
+class Content(Protocol):
+    """The bytes of a part that is not stored yet."""
+
+    def open(self) -> AbstractContextManager[Body]:
+        """The bytes, valid for the length of a ``with``."""
+        ...
+
+
+class Blocks:
+    """Bytes in memory."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    @contextmanager
+    def open(self) -> Iterator[Body]:
+        """The bytes."""
+        yield self._body
+
+
+class PartBuffer(Protocol):
+    """The part that is being filled.
+
+    Attributes:
+        room: bytes until it is full; 0 before ``start``.
+    """
+
+    room: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of this part so far."""
+        ...
+
+    def start(self, part_bytes: int, number: int) -> None:
+        """Begin part ``number`` of ``part_bytes`` bytes; the one before has been taken."""
+        ...
+
+    def resume(self, part: WaitingPart, part_bytes: int) -> None:
+        """Begin with a part of which there is a beginning."""
+        ...
+
+    def add(self, piece: bytes | memoryview) -> bytes | memoryview | None:
+        """Take the beginning of ``piece`` as far as there is room; return the rest, or None."""
+        ...
+
+    def add_small(self, piece: bytes) -> bool:
+        """Take ``piece`` if that takes no thought; return whether it was taken."""
+        ...
+
+    def flush(self) -> bool:
+        """Make sure that what was added outlives what it is to outlive; False if there is no room for that now."""
+        ...
+
+    def take(self) -> Content:
+        """Return the bytes of the part, which has been flushed, and become empty."""
+        ...
+
+    def close(self) -> None:
+        """Take no more: what was flushed stays, the rest is forgotten."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that the store has acknowledged; ``crcs`` are its checksums by algorithm, as integers."""
+
+    info: PartInfo
+    offset: int
+    crcs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPart:
+    """A part whose bytes are in the journal, with their CRC-64/NVME."""
+
+    number: int
+    size: int
+    content: Content
+    crc: int
+
+
+@dataclass(slots=True)
+class History:
+    """What a journal knows of an upload that another process has begun.
+
+    Attributes:
+        key: the object's key, once it was settled.
+        upload_id: the store's handle, once there was one.
+        marked: the upload was opened with metadata that say that it is incomplete.
+        opening: the upload was about to be opened when the journal ends.
+        others: the uploads that were open under the key before.
+        stored: acknowledged parts, by number.
+        waiting: parts in the journal, by number; some may be stored, too.
+        missing: bytes that were written, but not to the disk when the machine lost its power.
+        ended: how the input ended, once it has; and then its size and its digest.
+        committing: the commit had begun.
+        committed: the result of the commit.
+        dropped: the upload was aborted.
+    """
+
+    key: str | None = None
+    upload_id: str | None = None
+    marked: bool = False
+    opening: bool = False
+    others: frozenset[str] = frozenset()
+    stored: dict[int, StoredPart] = field(default_factory=dict)
+    waiting: dict[int, WaitingPart] = field(default_factory=dict)
+    missing: int = 0
+    ended: Ending | None = None
+    size: int | None = None
+    digest: str | None = None
+    committing: bool = False
+    committed: Mapping[str, Any] | None = None
+    dropped: bool = False
+
+    @property
+    def size_accepted(self) -> int:
+        """Bytes that were accepted, as far as they are there."""
+        waiting = sum(part.size for number, part in self.waiting.items() if number not in self.stored)
+        return waiting + sum(part.info.size for part in self.stored.values())
+
+
+class UploadJournal(Protocol):
+    """Where an upload is written down. What it is told it has written when the call returns.
+
+    Every method may raise SpoolError: the journal has failed, and with it the upload.
+    """
+
+    @property
+    def token(self) -> str:
+        """The name of the upload."""
+        ...
+
+    @property
+    def history(self) -> History | None:
+        """What was there before; None for a new upload."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def buffer(self, digest: UploadDigest) -> PartBuffer:
+        """A buffer that writes what it takes into the journal."""
+        ...
+
+    def has_room(self, size: int) -> bool:
+        """Whether it may hold ``size`` bytes more."""
+        ...
+
+    async def settle(self) -> None:
+        """Wait until what was written is durable."""
+        ...
+
+    def opening(self, key: str, others: Sequence[str]) -> None:
+        """The upload is about to be opened under ``key``; ``others`` are open there."""
+        ...
+
+    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
+        """The upload is open."""
+        ...
+
+    def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
+        """The store has acknowledged a part; its bytes may go."""
+        ...
+
+    def gone(self) -> dict[int, WaitingPart]:
+        """The upload has vanished from the store; returns the parts whose bytes are still here."""
+        ...
+
+    def ended(self, how: Ending, size: int, digest: Checksum) -> None:
+        """The input has ended."""
+        ...
+
+    def committing(self, key: str) -> None:
+        """The commit begins."""
+        ...
+
+    def committed(self, result: Mapping[str, Any]) -> None:
+        """The object is there; the journal is over."""
+        ...
+
+    def dropped(self) -> None:
+        """The upload was aborted; the journal is over."""
+        ...
+
+    def kept(self, reason: str) -> None:
+        """The journal is left to whoever goes on with it."""
+        ...

@@ -1,0 +1,105 @@
+"""Go on with an upload that another process has begun, from what its journal says and what the store has of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.errors import SpoolError, UploadGone
+from penstock.stores.checksums import crc_of
+from penstock.stores.multipart.digest import ALGORITHM
+from penstock.stores.multipart.state import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from penstock.stores.base import MultipartStore, PartInfo
+    from penstock.stores.multipart.digest import UploadDigest
+    from penstock.stores.multipart.journal import History, PartBuffer, StoredPart, WaitingPart
+    from penstock.stores.multipart.parts import PartPlan
+    from penstock.stores.multipart.state import UploadState
+
+__all__ = ["reconcile", "restore"]
+
+
+async def reconcile(store: MultipartStore, history: History, key: str) -> bool:
+    """Leave in ``history.stored`` only what the store still has; return whether the upload is still open.
+
+    A part that the store lacks, or has otherwise than it told us, is to be sent again from the journal.
+    """
+    if history.upload_id is None:
+        return False
+    try:
+        listed = {info.number: info for info in await store.list_parts(key, history.upload_id)}
+    except UploadGone:
+        return False
+    history.stored = {
+        number: part for number, part in history.stored.items() if _is_same(part.info, listed.get(number))
+    }
+    return True
+
+
+def _is_same(ours: PartInfo, theirs: PartInfo | None) -> bool:
+    return theirs is not None and theirs.size == ours.size and (theirs.etag == ours.etag or not theirs.etag)
+
+
+def restore(
+    history: History, state: UploadState, plan: PartPlan, digest: UploadDigest, buffer: PartBuffer, place: str
+) -> None:
+    """Bring state, digest and buffer to where the other process was.
+
+    Raises:
+        SpoolError: bytes are missing that were accepted; the message says which.
+    """
+    if history.upload_id is not None:
+        state.resumed(history.upload_id)
+    while True:
+        number, offset = state.next_number, state.planned_bytes
+        size = plan.size(number, offset)
+        stored, waiting = history.stored.get(number), history.waiting.get(number)
+        if stored is None and waiting is None:
+            break
+        if stored is None and waiting is not None and waiting.size < size and history.ended is None:
+            digest.resume_part(_crcs(waiting, digest), waiting.size)
+            buffer.resume(waiting, size)
+            break
+        _restore_part(state, digest, stored, waiting)
+    _require_all(history, state, buffer, digest, place)
+
+
+def _restore_part(
+    state: UploadState, digest: UploadDigest, stored: StoredPart | None, waiting: WaitingPart | None
+) -> None:
+    if stored is not None:
+        size, crcs = stored.info.size, stored.crcs
+    else:
+        assert waiting is not None  # noqa: S101 - the caller has seen to it
+        size, crcs = waiting.size, _crcs(waiting, digest)
+    digest.resume_part(crcs, size)
+    content = waiting.content if waiting is not None else EMPTY
+    part = state.cut(content, size, digest.end_part(), crcs)
+    if stored is not None:
+        state.found(part, stored.info)
+
+
+def _crcs(waiting: WaitingPart, digest: UploadDigest) -> Mapping[str, int]:
+    """The CRCs of a part in the journal, which knows one of them."""
+    crcs = {}
+    for algorithm in digest.algorithms:
+        if algorithm == ALGORITHM:
+            crcs[algorithm] = waiting.crc
+        else:
+            with waiting.content.open() as body:
+                crcs[algorithm] = crc_of(algorithm, body)
+    return crcs
+
+
+def _require_all(history: History, state: UploadState, buffer: PartBuffer, digest: UploadDigest, place: str) -> None:
+    have = state.planned_bytes + buffer.size
+    last = state.next_number if buffer.size else state.next_number - 1
+    beyond = [number for number in (*history.stored, *history.waiting) if number > last]
+    if beyond:
+        raise SpoolError(f"the spool {place} lacks bytes from byte {have} on, though it has some that come later")
+    if history.size is not None and have != history.size:
+        raise SpoolError(f"the spool {place} lacks bytes {have} to {history.size - 1}, the last of the object")
+    if history.digest is not None and history.digest != str(digest.checksum()):
+        raise SpoolError(f"the spool {place} has {digest.checksum()}, but {history.digest} was accepted")

@@ -1,0 +1,76 @@
+"""Uploads that were opened although nobody has learned their ids: the answer to the request was lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from penstock.errors import NotFound, StoreError, describe
+from penstock.stores.multipart.settle import drop_upload
+from penstock.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from penstock.stores.base import MultipartStore
+
+__all__ = ["end_strays", "may_leave_stray", "open_uploads", "try_end_strays", "warn_of_stray"]
+
+SKEW: Final = timedelta(minutes=15)
+"""How far the store's clock may be off; what Amazon S3 allows ours (API Reference, RequestTimeTooSkewed)."""
+
+
+def may_leave_stray(error: BaseException) -> bool:
+    """Whether a create that failed so may have opened an upload all the same."""
+    return not isinstance(error, StoreError) or (error.retryable and error.status is None)
+
+
+def warn_of_stray(key: str, error: BaseException) -> None:
+    """Say that there may be an upload whose id we shall never learn."""
+    if may_leave_stray(error):
+        logger.warning("an upload without parts may be left open under '%s': its id was lost", key)
+
+
+async def open_uploads(store: MultipartStore, key: str) -> list[str]:
+    """The ids of the uploads that are open under ``key``; none where the store does not list them."""
+    if not store.capability.lists_uploads:
+        return []
+    return [upload.upload_id async for upload in store.list_uploads(key) if upload.key == key]
+
+
+async def end_strays(
+    store: MultipartStore, key: str, *, known: Collection[str], since: datetime, until: datetime
+) -> list[str]:
+    """Abort what a create has opened whose answer was lost, and return the ids.
+
+    A store does not tell whose an upload is. Ours is under our key, was not there before (``known``), began when we
+    asked for it, and has no part, as parts are sent only once the id is known.
+
+    Raises:
+        StoreError: the store does not list, or fails to abort.
+    """
+    if not store.capability.lists_uploads or not store.capability.closes_uploads:
+        return []
+    found = [upload async for upload in store.list_uploads(key) if upload.key == key and upload.upload_id not in known]
+    ended = []
+    for upload in found:
+        if upload.initiated is not None and not since - SKEW <= upload.initiated <= until + SKEW:
+            continue
+        try:
+            if not await store.list_parts(key, upload.upload_id):
+                await drop_upload(store, key, upload.upload_id)
+                ended.append(upload.upload_id)
+        except NotFound:
+            continue
+    return ended
+
+
+async def try_end_strays(
+    store: MultipartStore, key: str, *, known: Collection[str], since: datetime, until: datetime
+) -> None:
+    """The same, where a failure is only worth a warning."""
+    try:
+        await end_strays(store, key, known=known, since=since, until=until)
+    except StoreError as error:
+        logger.warning("an upload without parts may be left open under '%s': %s", key, describe(error))
