@@ -2,8 +2,8 @@
 
 What a writer accepts goes into a slot first (``slots``), what happens into the journal (``lines``). With ``crash`` that
 is enough, as what a process has written outlives it; with ``power`` the writer waits for the disk, together with all
-others (``syncing``). A part leaves its slot when the store has acknowledged it; the newest acknowledged ones stay as
-long as they fit ``retain_bytes``, in case the store loses the upload.
+others (``syncing``). A part leaves its slot when the store has acknowledged it; but as long as all of them fit
+``retain_bytes`` they stay, so that an upload which the store loses can be built again.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class SpoolLimits:
 
     Attributes:
         spool_bytes: bytes that the store has not acknowledged, at most.
-        retain_bytes: bytes that it has acknowledged, and that are kept in case it loses the upload.
+        retain_bytes: size up to which an object's acknowledged bytes are kept too, in case the store loses the upload.
         spare_slots: empty slots that are kept for parts to come.
         sync_interval_s: least time between the beginnings of two syncs.
     """
 
     spool_bytes: int = 8192 * MIB
-    retain_bytes: int = 256 * MIB
+    retain_bytes: int = 64 * MIB
     spare_slots: int = 5
     sync_interval_s: float = 0.05
 
@@ -101,6 +101,7 @@ class Spool:
         stored = history.stored.keys() if history else ()
         self._retained = dict.fromkeys(part for part in sorted(self._slots) if part in stored)
         self._retained_bytes = sum(self._slots[part].size for part in self._retained)
+        self._stored_bytes = sum(part.info.size for part in history.stored.values()) if history else 0
         self._spare: list[Slot] = []
         self._round = _Round()
         self._next = _Round()
@@ -216,22 +217,25 @@ class Spool:
         self.spooled_bytes -= slot.size
         self._retained[info.number] = None
         self._retained_bytes += slot.size
-        freed = []
-        while self._retained_bytes > self._limits.retain_bytes:
-            oldest = next(iter(self._retained))
-            del self._retained[oldest]
-            freed.append(self._slots.pop(oldest))
-            self._retained_bytes -= freed[-1].size
+        self._stored_bytes += slot.size
+        freed = [] if self._stored_bytes <= self._limits.retain_bytes else self._let_go()
         if self._syncs:  # only when it is durable that the store has them
             self._next.freed += freed
         else:
             self._recycle(freed)
 
+    def _let_go(self) -> list[Slot]:
+        """Give up the slots of acknowledged parts: without all of them a lost upload cannot be built again."""
+        slots = [self._slots.pop(part) for part in self._retained]
+        self._retained.clear()
+        self._retained_bytes = 0
+        return slots
+
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
         self._tell("gone")
         self.spooled_bytes += self._retained_bytes
-        self._retained_bytes = 0
+        self._retained_bytes = self._stored_bytes = 0
         self._retained.clear()
         return {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in self._slots.items()}
 

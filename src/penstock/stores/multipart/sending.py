@@ -34,6 +34,9 @@ __all__ = ["Sender"]
 REBUILDS: Final = 3
 """How often an upload that the store has lost is begun again."""
 
+WAITING: Final = 2
+"""Parts that wait while as many as may are in flight, before an input waits too."""
+
 PACE_S: Final = 0.25
 """How long an input waits, for each part, for a store that is slower."""
 
@@ -160,7 +163,7 @@ class Sender:
         """
         with anyio.move_on_after(PACE_S):
             await anyio.lowlevel.checkpoint()
-            while not self._tries and len(self._state.waiting) > self._options.parts_in_flight:
+            while not self._tries and len(self._state.waiting) > WAITING:
                 await self.change()
 
     async def stop_pump(self) -> None:
