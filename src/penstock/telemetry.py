@@ -26,6 +26,7 @@ __all__ = [
     "OBJECT_CONTINUED",
     "OBJECT_FAILED",
     "OBJECT_KEPT",
+    "OBJECT_RESUMED",
     "OBJECT_RETRYING",
     "PART_COMPLETE",
     "RUN_FINISHED",
@@ -49,6 +50,7 @@ OBJECT_CONTINUED: Final = "object.continued"
 OBJECT_ABORTED: Final = "object.aborted"
 OBJECT_FAILED: Final = "object.failed"
 OBJECT_KEPT: Final = "object.kept"
+OBJECT_RESUMED: Final = "object.resumed"
 OBJECT_RETRYING: Final = "object.retrying"
 
 logger = logging.getLogger("penstock")

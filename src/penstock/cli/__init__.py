@@ -2,7 +2,8 @@
 
 Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
 stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
-2 wrong usage, 3 pipeline invalid, 130 or 143 after a signal that was drained.
+2 wrong usage, 3 pipeline invalid, 4 some items failed, 5 failed but kept (run ``penstock recover``), 130 or 143 after a
+signal that was drained.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="The state directory, by default in the user's home.",
+        envvar="PENSTOCK_STATE",
+        show_envvar=True,
+    ),
+]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
 
 
@@ -83,19 +94,29 @@ def run(
             envvar="PENSTOCK_TTS_FALLBACK",
         ),
     ] = None,
+    state: StateOption = None,
     as_json: JsonOption = False,
     verbose: Verbose = 0,
 ) -> None:
     """Run a pipeline to its end.
 
-    The first SIGINT or SIGTERM lets it drain, a second one cuts it short. With -o - the answer is on standard
+    The first SIGINT or SIGTERM lets it drain, a second one cuts it short. Uploads that an earlier run has left in the
+    state directory are recovered beside a run with durability. With -o - the answer is on standard
     output, and --json events go to standard error.
     """
     from penstock.cli.run import RunArguments, run_command
 
     run_command(
         RunArguments(
-            file, tuple(inputs or ()), output, tuple(overrides or ()), report, drain_timeout, tts_fallback, as_json
+            file,
+            tuple(inputs or ()),
+            output,
+            tuple(overrides or ()),
+            report,
+            drain_timeout,
+            tts_fallback,
+            state,
+            as_json,
         ),
         verbose,
     )
@@ -175,6 +196,24 @@ def inspect(
     from penstock.cli.inspect import InspectArguments, inspect_command
 
     inspect_command(InspectArguments(target, endpoint, region, against, plain, as_json))
+
+
+@app.command()
+def recover(
+    state: StateOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    as_json: JsonOption = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Finish the uploads that processes have left behind in the state directory.
+
+    What was accepted under durability is sent, completed and verified; what its input did not end is marked, kept or
+    dropped, as on_crash says. Uploads of live processes are left alone. Exit codes: 0 done, 4 something had to be set
+    aside, 5 something is still kept, as its store does not take it.
+    """
+    from penstock.cli.recover import RecoverArguments, recover_command
+
+    recover_command(RecoverArguments(state, dry_run, as_json), verbose)
 
 
 @uploads_app.command("list")

@@ -14,6 +14,8 @@ from penstock.telemetry import (
     OBJECT_COMMITTED,
     OBJECT_CONTINUED,
     OBJECT_FAILED,
+    OBJECT_KEPT,
+    OBJECT_RESUMED,
     RUN_STOPPING,
 )
 
@@ -74,6 +76,10 @@ class HumanProgress:
             say(f"{event.node}: '{fields['continues']}' can grow no more; it goes on in '{fields['key']}'")
         elif event.name in (OBJECT_ABORTED, OBJECT_FAILED):
             say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
+        elif event.name == OBJECT_KEPT:
+            say(f"kept {human_bytes(fields['size'])} of {fields['url']} in {fields['place']}: {fields['reason']}")
+        elif event.name == OBJECT_RESUMED:
+            say(f"{event.node}: {fields['url']} goes on at byte {fields['offset']}")
         elif event.name == RUN_STOPPING:
             say(f"stopping ({fields['reason']}): draining; once more cuts it short")
         elif event.name == NODE_STATS and self._status is not None:

@@ -13,6 +13,7 @@ import anyio
 
 from penstock.cli.console import Exit, fail, human_bytes, say, set_up_logging, show_findings
 from penstock.cli.progress import HumanProgress, JsonProgress
+from penstock.cli.recover import recovering
 from penstock.cli.request import STDIO, CommandLineRequest, parse_inputs
 from penstock.engine.graph import HTTP_INPUT, HTTP_OUTPUT
 from penstock.engine.load import load_pipeline
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunArguments", "load_or_exit", "run_command"]
 
+STATE_VARIABLE = "PENSTOCK_STATE"
 STORING_KINDS = frozenset({"core::file_writer", "core::object_store_writer"})
 
 
@@ -45,6 +47,7 @@ class RunArguments:
     report: Path | None = None
     drain_timeout_s: float = 30.0
     tts_fallback: str | None = None
+    state: Path | None = None
     as_json: bool = False
 
 
@@ -55,6 +58,8 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
         if arguments.tts_fallback not in FALLBACKS:
             fail(f"--tts-fallback {arguments.tts_fallback}: there is {' or '.join(FALLBACKS)}", Exit.USAGE)
         os.environ[FALLBACK_VARIABLE] = arguments.tts_fallback
+    if arguments.state is not None:
+        os.environ[STATE_VARIABLE] = str(arguments.state)
     graph = load_or_exit(arguments.file, arguments.overrides, as_json=arguments.as_json)
     try:
         inputs = parse_inputs(arguments.inputs)
@@ -136,12 +141,14 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
     run.events.subscribe(progress)
     with progress:
-        async with drain_on_signals(run) as watch:
+        async with recovering(graph), drain_on_signals(run) as watch:
             report = await run.execute()
             answered = await request.finish(keep=report.ok) if request is not None else None
     if not arguments.as_json:
         _summarise(report, answered, arguments.output)
-    code = Exit.DONE if report.ok else Exit.FAILED
+    code = Exit.DONE if report.ok else Exit.KEPT if report.kept else Exit.FAILED
+    if code is Exit.KEPT:
+        return code, report
     if report.outcome in (Outcome.STOPPED, Outcome.CANCELLED) and watch.first is not None:
         return 128 + watch.first, report
     if isinstance(progress, JsonProgress) and progress.failure is not None:
@@ -162,6 +169,8 @@ def _summarise(report: RunReport, answered: int | None, output: str | None) -> N
         say(f"the answer, {human_bytes(answered)}, was not kept; -o FILE keeps it")
     elif output not in (None, STDIO):
         say(f"wrote {output}, {human_bytes(answered)}")
+    if report.kept:
+        say("what was accepted is kept in the state directory: run `penstock recover`")
     say(f"{report.outcome.value} in {report.seconds:.2f} s")
 
 

@@ -30,6 +30,7 @@ class RunReport:
     Attributes:
         nodes: kind, state, reason and counters of each node.
         objects: the result record of each object that was committed, in order.
+        kept: the uploads that were left in the state directory: url, key, size, reason, place.
         error: the first error of the run, for a failed or cancelled one.
     """
 
@@ -40,6 +41,7 @@ class RunReport:
     seconds: float
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     objects: Sequence[Mapping[str, Any]] = ()
+    kept: Sequence[Mapping[str, Any]] = ()
     warnings: Sequence[str] = ()
     error: BaseException | None = None
 
@@ -69,6 +71,8 @@ class RunReport:
             "objects": [dict(one) for one in self.objects],
             "nodes": {name: dict(node) for name, node in self.nodes.items()},
         }
+        if self.kept:
+            made["kept"] = [dict(one) for one in self.kept]
         if self.warnings:
             made["warnings"] = list(self.warnings)
         if self.error is not None:

@@ -25,7 +25,7 @@ from penstock.engine.states import NodeState, StopReason
 from penstock.engine.stats import publish_stats
 from penstock.engine.units import Unit, end_reason
 from penstock.errors import ChannelClosed, NodeError, RunCancelled, UpstreamFailed, describe, root_cause
-from penstock.telemetry import OBJECT_COMMITTED, RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
+from penstock.telemetry import OBJECT_COMMITTED, OBJECT_KEPT, RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,6 +78,7 @@ class _Ending:
     aborted: str = ""
     error: BaseException | None = None
     objects: list[Mapping[str, Any]] = field(default_factory=list)
+    kept: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -268,18 +269,16 @@ class Run:
     # -- report ---------------------------------------------------------------------------------------
 
     def _collect(self, event: Event) -> None:
-        if event.name == OBJECT_COMMITTED:
-            self._ending.objects.append(event.fields)
+        told = {OBJECT_COMMITTED: self._ending.objects, OBJECT_KEPT: self._ending.kept}.get(event.name)
+        if told is not None:
+            told.append(event.fields)
 
     def _report(self, seconds: float) -> RunReport:
         ending = self._ending
         cut_short = self._scope.cancelled_caught
-        if ending.error is not None:
-            outcome = Outcome.FAILED
-        elif cut_short:
-            outcome = Outcome.CANCELLED
-        else:
-            outcome = Outcome.STOPPED if self._stopping.is_set() else Outcome.COMPLETED
+        outcome = Outcome.STOPPED if self._stopping.is_set() else Outcome.COMPLETED
+        if ending.error is not None or cut_short:
+            outcome = Outcome.FAILED if ending.error is not None else Outcome.CANCELLED
         return RunReport(
             run_id=self.identity.run_id,
             name=self.identity.name,
@@ -288,6 +287,7 @@ class Run:
             seconds=seconds,
             nodes={name: record.as_dict() for name, record in self.records.items()},
             objects=tuple(ending.objects),
+            kept=tuple(ending.kept),
             warnings=tuple(f"{name}: {text}" for name, record in self.records.items() for text in record.warnings),
             error=ending.error or (RunCancelled(ending.aborted) if cut_short else None),
         )

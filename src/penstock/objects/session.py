@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from penstock.errors import ConfigurationError
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
+from penstock.nodes.objects.journaling import begin_upload
 from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
-from penstock.stores.multipart import open_upload
 from penstock.stores.resolve import parse_url
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_object"]
 
-OF_PIPELINES: Final = {"bucket", "key", "on_cancel", "on_error", "passthrough", "rotate"}
-"""Parameters of the node that have no meaning here: the URL holds the place, and every bad end aborts."""
+OF_PIPELINES: Final = {"bucket", "key", "on_cancel", "passthrough", "rotate"}
+"""Parameters of the node that have no meaning here: the URL holds the place, and a clean end commits."""
 
 
 @asynccontextmanager
@@ -39,8 +39,9 @@ async def open_object(
     """Yield the writer of an object; the object appears, whole, when the block is left cleanly.
 
     Any other way out leaves neither an object nor an open upload: an exception, a cancellation, a part that failed
-    for good (which cancels the block at once and is raised from it). A writer that nobody leaves, because it was
-    garbage-collected or its loop stopped, commits nothing. The bucket is checked first, for 10 s at most.
+    for good (which cancels the block at once and is raised from it). With ``durability`` it leaves what was accepted,
+    for ``penstock recover`` or ``resume=True``. A writer that nobody leaves, because it was garbage-collected or its
+    loop stopped, commits nothing. The bucket is checked first, for 10 s at most.
 
     Args:
         url: store, bucket and key, such as ``s3://takes/2026/{uuid}.ogg``; the key may hold fields, and ``{{`` and
@@ -61,7 +62,8 @@ async def open_object(
     store = open_store(config)
     try:
         await check_store(store, config)
-        async with open_upload(store, key, upload_options(config), on_event=on_event) as writer:
+        options = upload_options(config)
+        async with begin_upload(config, store, key, options, resume=config.resume, on_event=on_event) as writer:
             yield writer
     finally:
         with anyio.CancelScope(shield=True):
@@ -71,6 +73,8 @@ async def open_object(
 def _configure(url: str, endpoint: str | None, given: dict[str, Any]) -> ObjectStoreWriterConfig:
     """Check the arguments as those of the node are checked, and say all that is wrong in one error."""
     wrong = [f"{name}: belongs to pipelines" for name in given if name in OF_PIPELINES]
+    if given.get("on_error") == "commit":
+        wrong.append("on_error: commit belongs to pipelines; commit the writer yourself, with incomplete=True")
     values = {name: value for name, value in given.items() if name not in OF_PIPELINES}
     place = {"url": url} if endpoint is None else _apart(url, endpoint)
     try:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.nodes.objects.key_template import KeyTemplate
 from penstock.nodes.objects.place import StorePlaceConfig
 from penstock.nodes.objects.properties import PropertyParameters
@@ -20,7 +21,7 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 VALUE: Final = re.compile(r"[ -~]*")
 
 
-class WriterParameters(StorePlaceConfig):
+class WriterParameters(DurabilityParameters, StorePlaceConfig):
     """Where the object goes, who we are there, and how it is cut."""
 
     key: str | None = Field(
@@ -70,14 +71,17 @@ class WriterParameters(StorePlaceConfig):
         description="Write one object after the other; the key must hold {seq}, {uuid} or a {now} that shows seconds.",
         examples=[{"bytes": "100MiB", "seconds": 3600}],
     )
-    on_cancel: Literal["commit", "abort"] = Field(
-        "commit", description="After a stop that was asked for: commit what there is, if there is a byte, or drop it."
+    on_cancel: Literal["commit", "abort", "keep"] = Field(
+        "commit",
+        description="After a stop that was asked for: commit what there is, if there is a byte; drop it; or keep it "
+        "to be resumed, which needs durability.",
     )
-    on_error: Literal["abort", "commit"] = Field(
-        "abort",
-        description="When the input fails or the run is cut short: drop what there is, or commit it marked as "
-        "incomplete: in its metadata (penstock-incomplete: true), or by an object KEY.incomplete beside it if the "
-        "upload was under way already or the store keeps no metadata.",
+    on_error: Literal["abort", "commit", "keep"] | None = Field(
+        None,
+        description="When the input fails or the run is cut short: drop what there is, the default; keep it for "
+        "`penstock recover`, the default with durability; or commit it marked as incomplete: in its metadata "
+        "(penstock-incomplete: true), or by an object KEY.incomplete beside it if the upload was under way already or "
+        "the store keeps no metadata.",
     )
 
     @field_validator("memory_limit")
@@ -101,6 +105,16 @@ class WriterParameters(StorePlaceConfig):
             if not VALUE.fullmatch(text):
                 raise ValueError(f"has characters under '{name}' that are not printable ASCII")
         return value
+
+    @model_validator(mode="after")
+    def _keeps_what_is_durable(self) -> Self:
+        if self.durability == "none":
+            wanted = {"on_cancel: keep": self.on_cancel == "keep", "on_error: keep": self.on_error == "keep"}
+            for name in [*(name for name, given in wanted.items() if given), *(["resume"] if self.resume else [])]:
+                raise ValueError(f"{name} needs durability: crash or power, so that there is something to go on with")
+        if self.spool_limit < self.chunk_size:
+            raise ValueError(f"spool_limit must hold one part of chunk_size: at least {self.chunk_size}")
+        return self
 
     @model_validator(mode="after")
     def _names_every_object(self) -> Self:

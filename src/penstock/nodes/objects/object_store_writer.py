@@ -57,6 +57,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     _store: MultipartStore | None = None
     _keys: KeySeries
     _capacity_bytes: int
+    _resume: bool
 
     @classmethod
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
@@ -74,6 +75,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         """
         self._keys = name_objects(self.config, ctx.run.run_id, ctx.run.attributes)
         self._store = self.open_store()
+        self._resume = self.config.resume
         self._capacity_bytes = await check_store(self._store, self.config)
 
     def open_store(self) -> MultipartStore:
@@ -105,10 +107,13 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     async def _write_object(
         self, ctx: NodeContext, key: str, options: UploadOptions, intake: Intake, forward: _Forward | None
     ) -> None:
-        from penstock.stores.multipart import open_upload
+        from penstock.nodes.objects.journaling import begin_upload
 
         assert self._store is not None  # noqa: S101 - run has seen to it
-        async with open_upload(self._store, key, options, on_event=_reporter(ctx)) as upload:
+        resume, self._resume = self._resume, False
+        async with begin_upload(
+            self.config, self._store, key, options, resume=resume, on_event=_reporter(ctx)
+        ) as upload:
             received = False
             try:
                 while packets := await intake.receive():
@@ -117,7 +122,11 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
                     await upload.write_many(_payloads(packets))
                 received = True
                 stopped = intake.ended and ctx.stopping.is_set()
-                if stopped and (self.config.on_cancel == "abort" or not upload.size):
+                if stopped and self.config.on_cancel == "keep" and upload.size:
+                    await upload.keep("the run was stopped", to_resume=True)
+                    if forward is not None:
+                        ctx.output().fail(RunCancelled(f"the run was stopped, and '{upload.key}' kept to be resumed"))
+                elif stopped and (self.config.on_cancel == "abort" or not upload.size):
                     await upload.abort()
                     if forward is not None:
                         why = "as on_cancel says: abort" if upload.size else "because nothing had come"

@@ -117,6 +117,8 @@ def upload_options(config: ObjectStoreWriterConfig, content_type: str | None = N
         memory_limit=config.memory_limit,
         checksum=config.checksum,
         if_exists=config.if_exists,
+        on_error="abort" if config.on_error == "abort" else "keep",
+        on_outage=config.on_outage,
         properties=config.properties(config.content_type or content_type, config.metadata),
         retry=config.retry.policy(),
     )

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.limits import SpoolLimits
     from penstock.stores.durable.slots import Slot
-    from penstock.stores.durable.spool import SpoolLimits
 
 __all__ = ["load_spool"]
 

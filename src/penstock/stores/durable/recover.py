@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import ConfigurationError, SpoolError, StoreError, describe
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
-from penstock.stores.layers.retry import RetryLayer
+from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
 from penstock.stores.multipart.settle import find_committed
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from penstock.stores.base import MultipartStore
     from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.limits import SpoolLimits
     from penstock.stores.durable.record import UploadRecord
-    from penstock.stores.durable.spool import Spool, SpoolLimits
+    from penstock.stores.durable.spool import Spool
     from penstock.stores.multipart.journal import History
 
 __all__ = ["Recovered", "Recovery", "recover"]
@@ -56,6 +57,7 @@ class Recovered:
         size: bytes that were accepted, as far as is known.
         reason: why it was kept, set aside or dropped.
         result: the record of the object, if this call has made it.
+        failed: it should have come to an end, but did not.
     """
 
     token: str
@@ -65,6 +67,7 @@ class Recovered:
     size: int = 0
     reason: str = ""
     result: Mapping[str, Any] | None = None
+    failed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -136,18 +139,19 @@ class _Upload:
         try:
             store = self._open_store(spool.record)
         except ConfigurationError as error:
-            return _told(spool, Recovery.KEPT, reason=describe(error))
+            return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         try:
             return await self._finish(spool, store, plan)
         except SpoolError as error:
             return self._set_aside(describe(error), spool)
         except StoreError as error:
-            return _told(spool, Recovery.KEPT, reason=describe(error))
+            return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         finally:
             await store.aclose()
 
     async def _finish(self, spool: Spool, store: MultipartStore, plan: Recovery) -> Recovered:
         history, record = _history(spool), spool.record
+        await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
         retrying = RetryLayer(store, record.options.retry)
         if history.opening and history.key is not None:
             since = datetime.fromisoformat(record.created)
@@ -178,12 +182,12 @@ class _Upload:
 
     def _set_aside(self, reason: str, spool: Spool | None = None) -> Recovered:
         if self._dry_run:
-            return Recovered(self._lock.directory.name, Recovery.SET_ASIDE, reason=reason)
+            return Recovered(self._lock.directory.name, Recovery.SET_ASIDE, reason=reason, failed=True)
         token = self._lock.directory.name
         if spool is not None and (upload_id := _history(spool).upload_id) is not None:
             reason += f"; the store may still have upload {upload_id} of '{_history(spool).key}'"
         place = self._state.set_aside(self._lock, reason)
-        return Recovered(token, Recovery.SET_ASIDE, reason=f"{reason}; see {place}")
+        return Recovered(token, Recovery.SET_ASIDE, reason=f"{reason}; see {place}", failed=True)
 
 
 def _plan(spool: Spool) -> Recovery:
@@ -210,7 +214,14 @@ def _history(spool: Spool) -> History:
     return spool.history
 
 
-def _told(spool: Spool, outcome: Recovery, *, reason: str = "", result: Mapping[str, Any] | None = None) -> Recovered:
+def _told(
+    spool: Spool,
+    outcome: Recovery,
+    *,
+    reason: str = "",
+    result: Mapping[str, Any] | None = None,
+    failed: bool = False,
+) -> Recovered:
     history, record = _history(spool), spool.record
     key = history.key or record.key
-    return Recovered(record.token, outcome, record.url, key, history.size_accepted, reason, result)
+    return Recovered(record.token, outcome, record.url, key, history.size_accepted, reason, result, failed)

@@ -12,10 +12,11 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import SpoolError
 from penstock.stores.durable.buffer import SpoolBuffer
+from penstock.stores.durable.limits import SpoolLimits
 from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.slots import Slot
 from penstock.stores.durable.syncing import sync_directory, sync_group
@@ -30,26 +31,7 @@ if TYPE_CHECKING:
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import Ending, History
 
-__all__ = ["Spool", "SpoolLimits"]
-
-MIB: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolLimits:
-    """How much of the disk, and how often it is waited for.
-
-    Attributes:
-        spool_bytes: bytes that the store has not acknowledged, at most.
-        retain_bytes: size up to which an object's acknowledged bytes are kept too, in case the store loses the upload.
-        spare_slots: empty slots that are kept for parts to come.
-        sync_interval_s: least time between the beginnings of two syncs.
-    """
-
-    spool_bytes: int = 8192 * MIB
-    retain_bytes: int = 64 * MIB
-    spare_slots: int = 5
-    sync_interval_s: float = 0.05
+__all__ = ["Spool"]
 
 
 @dataclass(slots=True)
@@ -120,6 +102,14 @@ class Spool:
     def token(self) -> str:
         """The name of the upload."""
         return self.record.token
+
+    @property
+    def resumable(self) -> bool:
+        """Whether its input may go on: it has not ended, or only to be resumed."""
+        history = self.history
+        return history is None or (
+            history.ended in (None, "stopped") and history.committed is None and not history.dropped
+        )
 
     @property
     def place(self) -> str:

@@ -37,6 +37,7 @@ class UploadOptions:
         if_exists: what becomes of an object that is there: see ``naming``.
         checksum: ``crc64nvme``, ``crc32c``, ``md5`` or ``none``; ``auto`` is the strongest that the store verifies.
         on_error: what becomes of an upload with a journal that ends badly: ``keep`` leaves it to be gone on with.
+        on_outage: what becomes of one with a journal when the store is away or refuses: ``wait`` for it, or ``fail``.
         grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
             cancellation met.
     """
@@ -49,6 +50,7 @@ class UploadOptions:
     if_exists: Literal["overwrite", "fail", "rename"] = "overwrite"
     checksum: ChecksumChoice = "auto"
     on_error: Literal["keep", "abort"] = "keep"
+    on_outage: Literal["wait", "fail"] = "wait"
     grace_s: float = 10.0
 
 

@@ -182,6 +182,8 @@ class Sender:
             try:
                 await self._begin()
             except StoreError as error:
+                if not self._is_trouble(error):
+                    raise
                 self._trouble = error
         else:
             part = self._state.waiting[0]
@@ -252,7 +254,8 @@ class Sender:
         """Whether the pump, or ``send_all``, can do something about it."""
         if isinstance(error, UploadGone):
             return self._journal is not None
-        return isinstance(error, StoreError) and self._pumping is not None
+        patient = self._pumping is not None and self._options.on_outage == "wait"
+        return patient and isinstance(error, StoreError)
 
     def _stored(self, part: Part, info: PartInfo) -> None:
         if self._journal is not None:

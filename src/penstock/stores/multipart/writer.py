@@ -148,8 +148,12 @@ class UploadWriter:
         if problem is not None:
             raise self._refusal("abort", problem)
 
-    async def keep(self, reason: str) -> None:
+    async def keep(self, reason: str, *, to_resume: bool = False) -> None:
         """Leave the upload as it is, for another process to go on with; needs a journal.
+
+        Args:
+            reason: why, for people.
+            to_resume: recovering is to leave it, too, as its input will go on.
 
         Raises:
             StoreError: there is no journal.
@@ -161,6 +165,8 @@ class UploadWriter:
             raise self._refusal("keep", "the upload has no journal: it was begun without `durability`")
         self._cutter.close()
         await shelter(self._transfer.sender.stop(), grace_s=self._options.grace_s)
+        if to_resume:
+            self._journal.ended("stopped", self.size, self._digest.checksum())
         self._journal.kept(reason)
         self._state.move(Phase.KEPT)
         self._emit(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)

@@ -1,0 +1,100 @@
+"""``penstock recover``: finish what processes have left behind in the state directory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+import anyio
+
+from penstock.cli.console import Exit, emit, human_bytes, say, set_up_logging
+from penstock.nodes.objects.durability import DurabilityParameters
+from penstock.stores.durable import StateDirectory
+from penstock.stores.durable.recover import Recovered, Recovery, recover
+from penstock.stores.durable.reopen import open_recorded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from penstock.engine.graph import Graph
+
+__all__ = ["RecoverArguments", "recover_command", "recovering"]
+
+IN_WORDS: Final = {
+    Recovery.COMMITTED: "committed",
+    Recovery.MARKED: "committed, marked as incomplete",
+    Recovery.ABORTED: "aborted",
+    Recovery.EMPTY: "dropped, as it was empty",
+    Recovery.KEPT: "kept",
+    Recovery.SET_ASIDE: "set aside",
+    Recovery.BUSY: "left alone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverArguments:
+    """The options of ``penstock recover``, as given."""
+
+    state: Path | None = None
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def recover_command(arguments: RecoverArguments, verbosity: int) -> None:
+    """Recover, tell of every upload, and end with 5 if something is still kept, 4 if something was set aside."""
+    set_up_logging(verbosity, as_json=arguments.as_json)
+    outcomes = anyio.run(_recover, arguments)
+    if not outcomes and not arguments.as_json:
+        say(f"nothing is to be recovered in {StateDirectory(arguments.state).path}")
+    failed = {one.outcome for one in outcomes if one.failed}
+    code = Exit.KEPT if Recovery.KEPT in failed else Exit.PARTIAL if failed else Exit.DONE
+    raise SystemExit(int(code))
+
+
+async def _recover(arguments: RecoverArguments) -> list[Recovered]:
+    outcomes = []
+    async for one in recover(StateDirectory(arguments.state), open_recorded, dry_run=arguments.dry_run):
+        outcomes.append(one)
+        if arguments.as_json:
+            emit(one.as_dict())
+        else:
+            say(in_words(one, dry_run=arguments.dry_run))
+    return outcomes
+
+
+def in_words(one: Recovered, *, dry_run: bool = False) -> str:
+    """What became of an upload, in a line."""
+    where = one.url or one.token
+    done = IN_WORDS[one.outcome]
+    reason = f": {one.reason}" if one.reason else ""
+    return f"{where}: {'would be ' if dry_run else ''}{done}, {human_bytes(one.size)}{reason}"
+
+
+@asynccontextmanager
+async def recovering(graph: Graph) -> AsyncIterator[None]:
+    """Recover, beside a run, what others have left in the state directories that its durable nodes use.
+
+    Not where one of them resumes an upload: that must not be finished before. What the run leaves undone of it, the
+    next one does.
+    """
+    configs = [config for node in graph.nodes.values() if is_durable(config := node.config)]
+    if not configs or any(config.resume for config in configs):
+        yield
+        return
+    async with anyio.create_task_group() as group:
+        for path in {config.state_directory().path for config in configs}:
+            group.start_soon(_recover_beside, StateDirectory(path))
+        yield
+        group.cancel_scope.cancel()
+
+
+def is_durable(config: object) -> TypeGuard[DurabilityParameters]:
+    return isinstance(config, DurabilityParameters) and config.durability != "none"
+
+
+async def _recover_beside(state: StateDirectory) -> None:
+    async for one in recover(state, open_recorded):
+        if one.outcome is not Recovery.BUSY:
+            say(f"recovered: {in_words(one)}")

@@ -1,0 +1,117 @@
+"""Uploads that outlive their process, from checked parameters: begin one, or find the one to go on with."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from penstock.errors import ConfigurationError, describe
+from penstock.stores.durable import Spool, UploadRecord
+from penstock.stores.durable.lines import DamagedJournal
+from penstock.stores.durable.load import load_spool
+from penstock.stores.durable.reopen import describe_store
+from penstock.stores.multipart import open_upload
+from penstock.stores.offload import run_to_end
+from penstock.telemetry import OBJECT_RESUMED, logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from penstock.nodes.objects.config import ObjectStoreWriterConfig
+    from penstock.stores.base import MultipartStore
+    from penstock.stores.checksums import ChecksumChoice
+    from penstock.stores.multipart import UploadOptions, UploadWriter
+
+__all__ = ["begin_upload"]
+
+
+@asynccontextmanager
+async def begin_upload(
+    config: ObjectStoreWriterConfig,
+    store: MultipartStore,
+    key: str,
+    options: UploadOptions,
+    *,
+    resume: bool = False,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
+) -> AsyncIterator[UploadWriter]:
+    """Yield the writer of an object, with a journal if the parameters ask for one; see ``open_upload``.
+
+    Args:
+        config: the parameters.
+        store: the store that they name.
+        key: the key of a new object.
+        options: of a new object.
+        resume: go on with an upload to this place, if there is one without an owner.
+        on_event: told of what happens; of a resumed upload, from which byte it goes on.
+
+    Raises:
+        ConfigurationError: the state directory cannot be used, or the store does not go with it.
+    """
+    if config.durability == "none":
+        async with open_upload(store, key, options, on_event=on_event) as upload:
+            yield upload
+        return
+    spool = await run_to_end(lambda: _find(config) if resume else None)
+    found = spool is not None
+    if spool is None:
+        record = _record(config, store, key, options)
+        limits = config.spool_limits(config.parts_in_flight)
+        spool = await run_to_end(lambda: Spool.create(config.state_directory(), record, limits))
+    begun = spool.record
+    async with open_upload(store, begun.key, begun.options, on_event=on_event, journal=spool) as upload:
+        if resume and on_event is not None:
+            on_event(OBJECT_RESUMED, {"url": upload.url, "key": upload.key, "offset": upload.size, "found": found})
+        yield upload
+
+
+def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, options: UploadOptions) -> UploadRecord:
+    from penstock.stores.checksums import choose_checksum
+
+    if config.durability == "none":
+        raise RuntimeError("the upload is not durable")
+    # What the store was found to verify now is what it will be sent by others, too.
+    chosen = cast("ChecksumChoice", choose_checksum(options.checksum, store.capability, store.url) or "none")
+    return UploadRecord(
+        token=uuid.uuid4().hex,
+        key=key,
+        url=f"{store.url}/{key}",
+        store=describe_store(config.location(), config.settings()),
+        source=_source(config),
+        options=replace(options, checksum=chosen),
+        durability=config.durability,
+        on_crash=config.on_crash,
+    )
+
+
+def _source(config: ObjectStoreWriterConfig) -> str:
+    """The place that the parameters name, its key still a template."""
+    store: Mapping[str, Any] = describe_store(config.location(), config.settings())
+    return f"{store['kind']} {store['endpoint']} {store['bucket']} {config.location().key}"
+
+
+def _find(config: ObjectStoreWriterConfig) -> Spool | None:
+    """The newest upload to this place that has no owner and is not over.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    state, source = config.state_directory(), _source(config)
+    for directory in reversed(list(state.list())):
+        lock = state.take(directory)
+        if lock is None:
+            continue
+        try:
+            if UploadRecord.read(directory).source == source:
+                spool = load_spool(state, lock, config.spool_limits(config.parts_in_flight))
+                if spool.resumable:
+                    return spool
+        except (DamagedJournal, OSError) as error:
+            logger.warning("the upload in %s cannot be resumed: %s", directory, describe(error))
+            raise ConfigurationError(
+                f"{directory} cannot be resumed: {describe(error)}; run `penstock recover`"
+            ) from error
+        lock.release()
+    return None
