@@ -16,7 +16,6 @@ Reference: Azure REST API, "Put Block", "Put Block List", "Get Block List"; "Sca
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -50,6 +49,7 @@ from penstock.stores.azure.properties import (
     read_properties,
     unchanged,
 )
+from penstock.stores.azure.sessions import ClosingTransport
 from penstock.stores.base import (
     MIB,
     Body,
@@ -89,8 +89,7 @@ class AzureStore:
             container.container,
             credential=credential,
             retry_total=0,
-            connection_timeout=CONNECT_S,
-            read_timeout=STALL_S,
+            transport=ClosingTransport(connection_timeout=CONNECT_S, read_timeout=STALL_S),
             max_single_put_size=PIECE_BYTES,
             max_single_get_size=FETCH_BYTES,
             max_chunk_get_size=FETCH_BYTES,
@@ -115,7 +114,6 @@ class AzureStore:
 
     async def aclose(self) -> None:
         await self._client.close()
-        await asyncio.sleep(0.01)  # its transport library says closed before the sockets are
 
     # -- objects --------------------------------------------------------------------------------------
 
