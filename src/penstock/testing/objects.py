@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from typing import Any
 
@@ -125,6 +126,15 @@ class ObjectContract:
         with pytest.raises(ObjectChanged) as caught:
             [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]
         assert not caught.value.retryable
+
+    async def test_a_packed_object_comes_as_it_is_stored(self, store: MultipartStore) -> None:
+        packed = gzip.compress(os.urandom(1000) + bytes(100_000))
+        encoding = "gzip" if "content_encoding" in store.capability.extras else None
+        await store.put("key", [packed], ObjectProperties("text/plain", content_encoding=encoding))
+        assert (await store.head("key")).size == len(packed)
+        assert await read(store, "key") == packed
+        for start, end in ((0, 1), (10, 500), (500, None), (len(packed) - 1, None)):
+            assert await read(store, "key", start=start, end=end) == packed[start:end]
 
     async def test_an_object_comes_in_pieces_of_bounded_size(self, store: MultipartStore) -> None:
         data = os.urandom(3_000_000)
