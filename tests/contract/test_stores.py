@@ -51,6 +51,17 @@ class TestAzure(StoreContract):
         await store.aclose()
 
 
+@pytest.mark.server
+class TestGoogleResumable(StoreContract):
+    """With what the emulator lacks, ``penstock.testing.gcs.LACKS``, taken off the store's capability."""
+
+    @pytest.fixture
+    async def store(self, gcs):
+        store = open_store(gcs.endpoint, gcs.make_bucket(), credentials=gcs.credentials, capability=gcs.capability)
+        yield store
+        await store.aclose()
+
+
 @pytest.mark.parametrize("service", ["fs", "memory"])
 class TestOpenDAL(ObjectContract):
     """The plain half, over two services: one that renames, and one that does not."""

@@ -21,10 +21,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import CredentialsError, StoreError
-from penstock.stores.base import Body, Capability, Checksum, PartInfo, PutResult
+from penstock.stores.base import Body, Capability, Checksum, MultipartStore, PartInfo, PutResult
 from penstock.stores.checksums import checksum_of_parts
 from penstock.stores.credentials import CredentialSettings, resolve_credentials, setting
 from penstock.stores.google.dialect import from_google
+from penstock.stores.google.json_api import AS_STORED, JsonBucket
+from penstock.stores.google.resumable import GoogleJsonStore
 from penstock.stores.google.signing import BearerSigner, HmacSigner
 from penstock.stores.properties import HTTP_EXTRAS
 from penstock.stores.s3 import S3Bucket, S3Store
@@ -38,9 +40,6 @@ __all__ = ["CAPABILITY", "ENDPOINT", "GoogleStore", "GoogleTransport", "open_buc
 
 ENDPOINT: Final = "https://storage.googleapis.com"
 AMBIENT_TOKEN: Final = "CLOUDSDK_AUTH_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
-
-AS_STORED: Final = {"accept-encoding": "gzip"}
-"""Not signed: Google's front end is known to change it, and then finds the signature wrong."""
 
 CAPABILITY = Capability(
     conditional_complete=False,
@@ -57,11 +56,11 @@ def open_bucket(
     connections: int = 16,
     capability: Capability | None = None,
     environ: Mapping[str, str],
-) -> GoogleStore:
+) -> MultipartStore:
     """Open a bucket; nothing is sent yet.
 
     Args:
-        endpoint: Google's if it is empty.
+        endpoint: Google's if it is empty; ``json``, or ``json+`` and an origin, for the JSON API.
         bucket: its name.
         settings: an HMAC key as access key id and secret, or a bearer token.
         connections: requests in flight at once.
@@ -71,6 +70,16 @@ def open_bucket(
     Raises:
         ConfigurationError: an argument is malformed, or credentials are missing (``CredentialsError``).
     """
+    api, _, origin = endpoint.rpartition("+")
+    if "json" in (api, origin):
+        place = S3Bucket(origin if api else ENDPOINT, bucket, "path")
+        signer = _signer(settings, environ)
+        if not isinstance(signer, BearerSigner):
+            raise CredentialsError(
+                "Google's JSON API takes no HMAC key: set bearer_token_env, or use gs:// without json"
+            )
+        json_bucket = JsonBucket(place, signer, ThreadTransport(place.origin, connections=connections))
+        return GoogleJsonStore(json_bucket, capability)
     place = S3Bucket(endpoint or ENDPOINT, bucket, "path")
     transport = GoogleTransport(ThreadTransport(place.origin, connections=connections))
     return GoogleStore(place, _signer(settings, environ), transport, capability or CAPABILITY)
