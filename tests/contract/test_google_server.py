@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from penstock.errors import StoreError, UploadGone
+from penstock.errors import StoreError, Unsupported, UploadGone
 from penstock.stores.base import KIB, MIB, ObjectProperties
 from penstock.stores.checksums import checksum_of
 from penstock.stores.google.session import CHUNK_BYTES
@@ -28,6 +28,21 @@ def bucket(gcs):
 async def store(gcs, bucket):
     store = open_store(gcs.endpoint, bucket, credentials=gcs.credentials, capability=gcs.capability)
     yield store
+    await store.aclose()
+
+
+async def test_what_the_emulator_is_said_to_lack_it_does_lack(gcs, bucket):
+    store = open_store(gcs.endpoint, bucket, credentials=gcs.credentials)  # with all that Google can do
+    await store.put("key", [b"first"], if_absent=True)
+    await store.put("key", [b"second"], if_absent=True)
+    assert await read(store, "key") == b"second"
+    upload_id = await store.create_multipart("key", ObjectProperties(acl="public-read", kms_key_id="projects/p"))
+    part = await store.put_part("key", upload_id, 1, [b"x"], offset=0)
+    await store.complete_multipart("key", upload_id, [part], checksum=checksum_of("crc32c", [b"another"]))
+    found = (await store.head("key")).properties
+    assert (found.acl, found.kms_key_id) == (None, None)
+    with pytest.raises(Unsupported):
+        await store.abort_multipart("key", await store.create_multipart("key"))
     await store.aclose()
 
 

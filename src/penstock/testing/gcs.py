@@ -30,7 +30,6 @@ __all__ = ["LACKS", "GoogleEmulator", "gcs", "running_gcs"]
 LACKS: Final = {
     "conditional_put": "it does not look at ifGenerationMatch",
     "closes_uploads": "it cannot cancel an upload: DELETE is answered with 501",
-    "lists_in_order": "it lists objects in the order in which they were made",
 }
 """What the emulator cannot do, by the field of ``Capability``; the XML API is not there at all but for single puts."""
 
@@ -59,7 +58,7 @@ class GoogleEmulator:
     @property
     def capability(self) -> Capability:
         """What it can do: what Google can, without ``LACKS``."""
-        return replace(CAPABILITY, conditional_put=False, closes_uploads=False, lists_in_order=False)
+        return replace(CAPABILITY, conditional_put=False, closes_uploads=False)
 
     def make_bucket(self) -> str:
         """Create a bucket of a new name, and return it."""
