@@ -14,6 +14,7 @@ from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreErro
 from penstock.stores.azure.body import watching
 from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import MIB, ObjectProperties, PartInfo
+from penstock.stores.checksums import checksum_of
 from penstock.stores.credentials import CredentialSettings
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryPolicy
@@ -59,6 +60,16 @@ async def test_a_put_of_any_size_is_whole(store, other_client, size):
     assert (await store.head("key")).properties == ObjectProperties("audio/ogg", {"take": "7"})
     with pytest.raises(AlreadyExists):
         await store.put("key", [b"other" * size], if_absent=True)
+
+
+@pytest.mark.parametrize("size", [10, 2 * MIB])
+async def test_a_put_of_any_size_that_arrives_damaged_is_refused(store, size):
+    sent = checksum_of("md5", [os.urandom(size)])
+    with pytest.raises(StoreError, match="Md5Mismatch") as caught:
+        await store.put("key", [bytes(size)], checksum=sent)
+    assert caught.value.retryable
+    with pytest.raises(NotFound):
+        await store.head("key")
 
 
 async def test_an_upload_is_hidden_and_its_blocks_are_seen_by_another_client(store, other_client):

@@ -5,6 +5,7 @@ Reference: Azure REST API, "Setting and retrieving properties and metadata for B
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from azure.core import MatchConditions
@@ -12,11 +13,11 @@ from azure.storage.blob import ContentSettings
 
 from penstock.errors import Unsupported
 from penstock.stores.azure.blocks import decode_name, encode_name
-from penstock.stores.base import ObjectInfo, ObjectProperties, PutResult
+from penstock.stores.base import Checksum, ObjectInfo, ObjectProperties, PutResult
 from penstock.stores.operation import Operation
 from penstock.stores.properties import HTTP_EXTRAS
 
-__all__ = ["condition", "kept_properties", "object_info", "put_result", "read_properties", "unchanged"]
+__all__ = ["condition", "kept_properties", "object_info", "put_result", "read_properties", "unchanged", "verified"]
 
 
 def kept_properties(operation: Operation, properties: ObjectProperties | None) -> dict[str, Any]:
@@ -35,6 +36,11 @@ def kept_properties(operation: Operation, properties: ObjectProperties | None) -
 def condition(*, if_absent: bool) -> dict[str, Any]:
     """The condition of a write: none, or that there is no object."""
     return {"match_condition": MatchConditions.IfMissing} if if_absent else {}
+
+
+def verified(checksum: Checksum | None) -> dict[str, Any]:
+    """What makes Azure verify a body: its MD5. The library passes on the parameter of the request, if that is given."""
+    return {} if checksum is None else {"transactional_content_md5": base64.b64decode(checksum.value)}
 
 
 def unchanged(etag: str | None) -> dict[str, Any]:
