@@ -21,6 +21,7 @@ from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.multipart import UploadOptions, open_upload
 from penstock.stores.resolve import open_store
 from penstock.testing.objects import read
+from support.proxies import flipping_proxy
 
 pytestmark = pytest.mark.server
 
@@ -70,6 +71,21 @@ async def test_a_put_of_any_size_that_arrives_damaged_is_refused(store, size):
     assert caught.value.retryable
     with pytest.raises(NotFound):
         await store.head("key")
+
+
+async def test_a_part_that_arrives_damaged_is_sent_again(azurite, container, store):
+    data = os.urandom(MIB).replace(b"\xff", b"\xfe") + b"\xff" + bytes(2 * MIB)
+    host, _, account = azurite.endpoint.rpartition("/")
+    async with flipping_proxy(host) as proxy:
+        through = open_store(f"az+{proxy.endpoint}/{account}", container, credentials=azurite.credentials)
+        options = UploadOptions(chunk_size=MIB, retry=RetryPolicy(first_wait_s=0.001))
+        async with open_upload(through, "key", options) as upload:
+            await upload.write(data)
+        await through.aclose()
+        assert proxy.flipped == 1
+    assert upload.result is not None
+    assert upload.result.retries == 1
+    assert await read(store, "key") == data
 
 
 async def test_an_upload_is_hidden_and_its_blocks_are_seen_by_another_client(store, other_client):

@@ -15,6 +15,8 @@ from penstock.stores.multipart import UploadOptions, open_upload
 from penstock.stores.resolve import open_store
 from penstock.testing.gcs import LACKS
 from penstock.testing.objects import read
+from support.losing import losing_proxy
+from support.proxies import flipping_proxy
 
 pytestmark = pytest.mark.server
 
@@ -79,6 +81,36 @@ async def test_lost_answers_and_refusals_do_not_spoil_an_upload(store):
     assert upload.result is not None
     assert upload.result.retries >= 5
     assert await read(store, "key") == data
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 3, 4, 5])  # open, three parts, end
+async def test_an_answer_that_is_lost_on_the_way_is_asked_for_again(gcs, bucket, store, request_number):
+    data = os.urandom(3 * 300_000).replace(b"\xff", b"\xfe")
+    async with losing_proxy(gcs.origin, {request_number}) as proxy:
+        through = open_store(
+            f"gs+json+{proxy.endpoint}", bucket, credentials=gcs.credentials, capability=gcs.capability
+        )
+        options = UploadOptions(chunk_size=300_000, retry=RetryPolicy(first_wait_s=0.001))
+        async with open_upload(through, "key", options) as upload:
+            await upload.write(data)
+        await through.aclose()
+        assert proxy.connections > 5
+    assert upload.result is not None
+    assert upload.result.retries == 1
+    assert await read(store, "key") == data
+
+
+async def test_an_object_of_bytes_that_arrived_damaged_is_removed(gcs, bucket, store):
+    async with flipping_proxy(gcs.origin) as proxy:
+        through = open_store(
+            f"gs+json+{proxy.endpoint}", bucket, credentials=gcs.credentials, capability=gcs.capability
+        )
+        with pytest.raises(StoreError, match="the store holds crc32c"):
+            async with open_upload(through, "key", UploadOptions(chunk_size=300_000)) as upload:
+                await upload.write(b"\xff" * 700_000)
+        await through.aclose()
+        assert proxy.flipped == 1
+    assert [info.key async for info in store.list()] == []
 
 
 async def test_another_process_goes_on_where_the_store_has_the_bytes(gcs, bucket, store):
