@@ -10,7 +10,15 @@ from functools import partial
 import pytest
 from azure.storage.blob import BlobBlock, ContainerClient, ContainerSasPermissions, generate_container_sas
 
-from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, StoreUnavailable, UploadGone
+from penstock.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    StoreError,
+    StoreUnavailable,
+    Unsupported,
+    UploadGone,
+)
 from penstock.stores.azure.body import watching
 from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import MIB, ObjectProperties, PartInfo
@@ -198,6 +206,28 @@ async def test_names_that_azure_would_not_keep_are_refused_at_the_start(store):
         with pytest.raises(StoreError, match="1 to 1024 characters"):
             await store.put(key, [b"x"])
     await store.put("x" * 1024, [b"x"])
+
+
+async def test_tags_and_tier_are_seen_by_another_client(store, other_client):
+    properties = ObjectProperties("audio/ogg", tags={"take": "7", "kind": "a b"}, storage_class="cold")
+    await store.put("put", [b"x"], properties)
+    await store.put("large put", [bytes(2 * MIB)], properties)
+    upload_id = await store.create_multipart("upload", properties)
+    part = await store.put_part("upload", upload_id, 1, [b"x"], offset=0)
+    await store.complete_multipart("upload", upload_id, [part])
+    for key in ("put", "large put", "upload"):
+        blob = other_client.get_blob_client(key)
+        assert blob.get_blob_tags() == {"take": "7", "kind": "a b"}
+        assert blob.get_blob_properties().blob_tier == "Cold"
+    await store.put("plain", [b"x"])
+    assert (await store.head("plain")).properties.storage_class is None  # that of the account
+
+
+async def test_properties_that_azure_has_not_are_refused_at_the_start(store):
+    with pytest.raises(Unsupported, match=r"no access tier 'STANDARD_IA' as storage_class: .*Cool"):
+        await store.create_multipart("key", ObjectProperties(storage_class="STANDARD_IA"))
+    with pytest.raises(Unsupported, match="nothing like acl, sse"):
+        await store.put("key", [b"x"], ObjectProperties(acl="private", sse="AES256"))
 
 
 async def test_blocks_of_others_are_no_upload(store, other_client):

@@ -44,6 +44,8 @@ class TestS3(StoreContract):
 
 @pytest.mark.server
 class TestAzure(StoreContract):
+    storage_class = "Cool"
+
     @pytest.fixture
     async def store(self, azurite):
         store = AzureStore(azurite.container(azurite.make_container()))
@@ -54,6 +56,8 @@ class TestAzure(StoreContract):
 @pytest.mark.server
 class TestGoogleResumable(StoreContract):
     """With what the emulator lacks, ``penstock.testing.gcs.LACKS``, taken off the store's capability."""
+
+    storage_class = "NEARLINE"
 
     @pytest.fixture
     async def store(self, gcs):

@@ -20,5 +20,5 @@ CAPABILITY = Capability(
     upload_expiry_s=7 * 86400.0,
     lists_uploads=False,
     closes_uploads=False,
-    extras=HTTP_EXTRAS,
+    extras=HTTP_EXTRAS | {"tags", "storage_class"},
 )
