@@ -94,7 +94,8 @@ class Transfer:
         """Start sending a waiting part in ``group``; opens the upload first, and waits for a free slot."""
         if self.state.upload_id is None:
             await self._open()
-        await self.wait_until(lambda: self.state.in_flight < self._options.parts_in_flight)
+        limit = 1 if self._store.capability.in_order else self._options.parts_in_flight
+        await self.wait_until(lambda: self.state.in_flight < limit)
         self.state.sent(part)
         group.start_soon(self._send, part)
 
