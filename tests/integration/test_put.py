@@ -94,6 +94,23 @@ def test_a_pipeline_of_the_shell_is_read_to_its_end(tmp_path, target):
     assert (target / "out").read_bytes() == b"y\n" * 1_500_000
 
 
+def test_memory_is_bounded_however_much_comes_in_however_large_writes(tmp_path, target):
+    writes = "import os\nfor _ in range(4): os.write(1, bytes(100 << 20))"
+    peak = 0
+    with putting(there(tmp_path), "--memory-limit", "20MiB", "--", sys.executable, "-c", writes) as running:
+        for line in running.stdout:
+            committed, peak = json.loads(line), peak_memory(running) or peak
+    assert (running.returncode, committed["size"]) == (0, 400 * MIB)
+    assert (target / "out").stat().st_size == 400 * MIB
+    assert peak < 130 << 20  # of which Python and the libraries take about 70 MiB
+
+
+def peak_memory(running) -> int:
+    """Bytes that were resident at most until now; 0 of a process that has ended."""
+    status = Path(f"/proc/{running.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10 if "VmHWM:" in status else 0
+
+
 # -- inputs that fail ---------------------------------------------------------------------------------
 
 

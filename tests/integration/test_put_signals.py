@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import shlex
 import signal
 import subprocess
@@ -167,15 +168,16 @@ def test_on_cancel_says_what_becomes_of_a_stream_that_was_stopped(tmp_path, targ
 
 def test_a_command_is_ended_when_its_bytes_can_be_stored_no_more(tmp_path, target):
     """The largest file that may be written is reached: the store has failed, and nobody wants the rest."""
-    script = (
-        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid())); {COUNT.partition(chr(10))[0]}"
-    )
-    script += "\nimport os\nwhile True: os.write(1, bytes(1 << 20))"
+    script = f"""
+import os
+open({str(tmp_path / "pid")!r}, 'w').write(str(os.getpid()))
+while True: os.write(1, bytes(1 << 20))
+"""
     command = [*PENSTOCK, "put", f"file:{target}/out", "--", sys.executable, "-c", script]
     shell = f"trap '' XFSZ; ulimit -f 12288; exec {shlex.join(command)}"
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 1
-    assert "File too large" in ended.stderr
+    assert "file too large" in ended.stderr
     assert not is_alive(int((tmp_path / "pid").read_text()))
     assert files_in(target) == []
 
@@ -186,6 +188,19 @@ def test_a_producer_gets_sigpipe_when_the_put_has_failed(tmp_path, target):
     shell = f'yes | {failing}; echo "${{PIPESTATUS[@]}}"'
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
     assert ended.stdout.split() == [str(128 + signal.SIGPIPE), "1"]
+
+
+def test_a_command_does_not_outlive_a_put_that_is_killed(tmp_path, target):
+    """Nobody is there to end it; it meets its end when it writes next."""
+    with putting(f"file:{target}/out", "--", sys.executable, "-c", COUNT) as running:
+        wait_for(running, "accepted", bytes=1)
+        (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        running.kill()
+        running.wait()
+        watched = os.pidfd_open(int(child))
+        assert select.select([watched], [], [], 30)[0]
+        os.close(watched)
+    assert files_in(target / "out") == []
 
 
 # -- --producer-pid -----------------------------------------------------------------------------------
