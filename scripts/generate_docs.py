@@ -19,7 +19,7 @@ from penstock.nodes.registry import default_registry
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS: list[list[str]] = [
     [],
-    *([name] for name in ("run", "check", "graph", "schema", "inspect", "nodes")),
+    *([name] for name in ("run", "put", "check", "graph", "schema", "inspect", "nodes")),
     ["nodes", "list"],
     ["nodes", "describe"],
 ]

@@ -57,22 +57,24 @@ class Child:
             raise ConfigurationError(f"the command '{self.name}' cannot be started: {error.strerror}") from error
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         self.output: BinaryIO = self._process.stdout  # type: ignore[assignment]
+        self._ended = anyio.Event()
         self._status: int | None = None
+        """The exit status, or minus the number of the signal that killed it."""
 
-    async def wait(self) -> int:
-        """Wait until it has ended; return its exit status, or minus the number of the signal that killed it.
+    async def watch(self) -> None:
+        """Wait until it has ended; to be run once, in a task of its own, for as long as it may take.
 
         What is left of the group of a command that failed is killed: it could hold the pipe open for ever.
         """
-        while self._status is None:
-            self._status = await to_thread.run_sync(self._wait, abandon_on_cancel=True)
-            if self._status:
-                self._signal(signal.SIGKILL)
-        return self._status
+        self._status = await to_thread.run_sync(self._wait, abandon_on_cancel=True)
+        if self._status:
+            self._signal(signal.SIGKILL)
+        self._ended.set()
 
     async def verdict(self) -> str | None:
         """Wait until it has ended; say what was wrong, if anything was."""
-        status = await self.wait()
+        await self._ended.wait()
+        status = self._status or 0
         if not status:
             return None
         if status > 0:
@@ -92,7 +94,7 @@ class Child:
             if self._status is None:
                 self.pass_on(signal.SIGTERM)
                 with anyio.move_on_after(grace_s):
-                    await self.wait()
+                    await self._ended.wait()
             self._signal(signal.SIGTERM if self._status == 0 else signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 await to_thread.run_sync(self._process.wait, REAP_S)

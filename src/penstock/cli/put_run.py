@@ -98,7 +98,7 @@ class Put:
                     return
                 child = self._child = Child(self._given.command)
                 ending.push_async_callback(child.aclose)
-                tasks.start_soon(child.wait)
+                tasks.start_soon(child.watch)
                 self._feed(from_pipe(ByteReceiver(child.output, "the command's output"), child.verdict), ending)
             await self._writer.run(self._context)
 
