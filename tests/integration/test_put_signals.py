@@ -5,6 +5,7 @@ import random
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +189,48 @@ def test_a_producer_gets_sigpipe_when_the_put_has_failed(tmp_path, target):
     shell = f'yes | {failing}; echo "${{PIPESTATUS[@]}}"'
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
     assert ended.stdout.split() == [str(128 + signal.SIGPIPE), "1"]
+
+
+def test_a_signal_is_heeded_while_the_store_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        options = ("s3://takes/a", "--endpoint", endpoint, "--drain-timeout", "0", "--", "touch", tmp_path / "started")
+        with putting(*options) as running:
+            connection, _ = silent.accept()
+            running.send_signal(signal.SIGTERM)
+            events, code = rest_of(running)
+            connection.close()
+    assert code == 143
+    assert [event["event"] for event in events] == ["stopping", "failed"]
+    assert not (tmp_path / "started").exists()
+
+
+def test_ctrl_c_on_the_terminal_reaches_a_command_once(tmp_path, target):
+    script = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+os.write(1, b'ready ')
+signal.sigwait([signal.SIGINT])
+os.write(1, b'once' if signal.sigtimedwait([signal.SIGINT], 0.5) is None else b'twice')
+"""
+    ours, theirs = os.openpty()
+    command = [*PENSTOCK, "put", "--json", f"file:{target}/out", "--", sys.executable, "-c", script]
+    controlled = f"import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY); os.execv({command[0]!r}, {command!r})"
+    running = subprocess.Popen(
+        [sys.executable, "-c", controlled], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True
+    )
+    try:
+        wait_for(running, "accepted", bytes=6)
+        os.write(ours, b"\x03")
+        assert running.wait(timeout=30) == 130
+    finally:
+        running.kill()
+        running.stdout.close()
+        os.close(ours)
+        os.close(theirs)
+    assert (target / "out").read_bytes() == b"ready once"
 
 
 def test_a_command_does_not_outlive_a_put_that_is_killed(tmp_path, target):
