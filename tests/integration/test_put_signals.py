@@ -116,6 +116,27 @@ while True: time.sleep(100)
     assert (target / "out").read_bytes() == b"body trailer"
 
 
+def test_a_program_may_end_its_stream_after_the_shell_around_it_has_gone(tmp_path, target):
+    script = """
+import os, signal, time
+shell = os.getppid()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.write(1, b'body')
+signal.sigwait([signal.SIGTERM])
+while os.getppid() == shell:
+    time.sleep(0.01)
+time.sleep(0.3)
+os.write(1, b' trailer')
+"""
+    shell = f"{shlex.join([sys.executable, '-c', script])}; true"
+    with putting(f"file:{target}/out", "--", "sh", "-c", shell) as running:
+        wait_for(running, "accepted", bytes=4)
+        running.send_signal(signal.SIGTERM)
+        _, code = rest_of(running)
+    assert code == 143
+    assert (target / "out").read_bytes() == b"body trailer"
+
+
 def test_a_command_that_does_not_heed_the_signal_is_killed_with_all_of_its_group(tmp_path, target):
     script = f"""
 import os, signal, subprocess, sys, time

@@ -60,14 +60,16 @@ class Child:
         self._ended = anyio.Event()
         self._status: int | None = None
         """The exit status, or minus the number of the signal that killed it."""
+        self._told_to_end = False
 
     async def watch(self) -> None:
         """Wait until it has ended; to be run once, in a task of its own, for as long as it may take.
 
-        What is left of the group of a command that failed is killed: it could hold the pipe open for ever.
+        What is left of the group of a command that failed by itself is killed: it could hold the pipe open for ever.
+        After a signal it may be what ends the stream properly, such as a program whose shell was quicker to go.
         """
         self._status = await to_thread.run_sync(self._wait, abandon_on_cancel=True)
-        if self._status:
+        if self._status and not self._told_to_end:
             self._signal(signal.SIGKILL)
         self._ended.set()
 
@@ -82,7 +84,8 @@ class Child:
         return f"the command '{self.name}' was killed by {signal_name(-status)}"
 
     def pass_on(self, number: int) -> None:
-        """Send a signal to all of its group, and wake what is stopped."""
+        """Send a signal that ends it to all of its group, and wake what is stopped."""
+        self._told_to_end = True
         self._signal(number)
         if number != signal.SIGKILL:
             self._signal(signal.SIGCONT)

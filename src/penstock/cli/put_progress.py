@@ -13,7 +13,21 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-__all__ = ["ACCEPTED", "COMMITTED", "FAILED", "UPLOADED", "HumanEvents", "JsonEvents", "PutEvents"]
+__all__ = [
+    "ACCEPTED",
+    "COMMITTED",
+    "CONTINUED",
+    "DROPPED",
+    "FAILED",
+    "RECOVERING",
+    "RUNNING",
+    "STOPPING",
+    "UPLOADED",
+    "WARNING",
+    "HumanEvents",
+    "JsonEvents",
+    "PutEvents",
+]
 
 ACCEPTED = "accepted"
 UPLOADED = "uploaded"
