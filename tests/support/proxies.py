@@ -53,10 +53,44 @@ class FlippingProxy:
             writer.close()
 
 
+class SlowProxy(FlippingProxy):
+    """Forwards everything, but what the client sends at ``bytes_per_s`` of all connections together, about."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        super().__init__(flips=0)
+        self._bytes_per_s = bytes_per_s
+        self._turn = asyncio.Lock()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, flip: bool) -> None:
+        try:
+            while data := await reader.read(1 << 14):
+                if flip:  # what the client sends
+                    async with self._turn:
+                        await asyncio.sleep(len(data) / self._bytes_per_s)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
 @asynccontextmanager
 async def flipping_proxy(upstream: str, flips: int = 1) -> AsyncIterator[FlippingProxy]:
     """A proxy to the server at ``upstream``, on a port of its own."""
-    proxy = FlippingProxy(flips)
+    async with _serving(FlippingProxy(flips), upstream) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def slow_proxy(upstream: str, bytes_per_s: float) -> AsyncIterator[FlippingProxy]:
+    """A slow way to the server at ``upstream``."""
+    async with _serving(SlowProxy(bytes_per_s), upstream) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def _serving(proxy: FlippingProxy, upstream: str) -> AsyncIterator[FlippingProxy]:
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
