@@ -21,7 +21,7 @@ from penstock.stores.verdicts import AT_COMPLETE, BY_CODE, BY_STATUS, NO_ANSWER,
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS: list[list[str]] = [
     [],
-    *([name] for name in ("run", "check", "graph", "schema", "inspect", "nodes")),
+    *([name] for name in ("run", "put", "check", "graph", "schema", "inspect", "nodes")),
     ["nodes", "list"],
     ["nodes", "describe"],
 ]

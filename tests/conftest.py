@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.testing.azurite import azurite  # noqa: F401 - a fixture
+from penstock.testing.gcs import gcs  # noqa: F401 - a fixture
 from penstock.testing.seaweedfs import seaweedfs  # noqa: F401 - a fixture
 
 

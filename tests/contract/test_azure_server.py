@@ -10,16 +10,26 @@ from functools import partial
 import pytest
 from azure.storage.blob import BlobBlock, ContainerClient, ContainerSasPermissions, generate_container_sas
 
-from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, StoreUnavailable, UploadGone
+from penstock.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    StoreError,
+    StoreUnavailable,
+    Unsupported,
+    UploadGone,
+)
 from penstock.stores.azure.body import watching
 from penstock.stores.azure.store import AzureStore
 from penstock.stores.base import MIB, ObjectProperties, PartInfo
+from penstock.stores.checksums import checksum_of
 from penstock.stores.credentials import CredentialSettings
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.multipart import UploadOptions, open_upload
 from penstock.stores.resolve import open_store
 from penstock.testing.objects import read
+from support.proxies import flipping_proxy
 
 pytestmark = pytest.mark.server
 
@@ -59,6 +69,31 @@ async def test_a_put_of_any_size_is_whole(store, other_client, size):
     assert (await store.head("key")).properties == ObjectProperties("audio/ogg", {"take": "7"})
     with pytest.raises(AlreadyExists):
         await store.put("key", [b"other" * size], if_absent=True)
+
+
+@pytest.mark.parametrize("size", [10, 2 * MIB])
+async def test_a_put_of_any_size_that_arrives_damaged_is_refused(store, size):
+    sent = checksum_of("md5", [os.urandom(size)])
+    with pytest.raises(StoreError, match="Md5Mismatch") as caught:
+        await store.put("key", [bytes(size)], checksum=sent)
+    assert caught.value.retryable
+    with pytest.raises(NotFound):
+        await store.head("key")
+
+
+async def test_a_part_that_arrives_damaged_is_sent_again(azurite, container, store):
+    data = os.urandom(MIB).replace(b"\xff", b"\xfe") + b"\xff" + bytes(2 * MIB)
+    host, _, account = azurite.endpoint.rpartition("/")
+    async with flipping_proxy(host) as proxy:
+        through = open_store(f"az+{proxy.endpoint}/{account}", container, credentials=azurite.credentials)
+        options = UploadOptions(chunk_size=MIB, retry=RetryPolicy(first_wait_s=0.001))
+        async with open_upload(through, "key", options) as upload:
+            await upload.write(data)
+        await through.aclose()
+        assert proxy.flipped == 1
+    assert upload.result is not None
+    assert upload.result.retries == 1
+    assert await read(store, "key") == data
 
 
 async def test_an_upload_is_hidden_and_its_blocks_are_seen_by_another_client(store, other_client):
@@ -171,6 +206,28 @@ async def test_names_that_azure_would_not_keep_are_refused_at_the_start(store):
         with pytest.raises(StoreError, match="1 to 1024 characters"):
             await store.put(key, [b"x"])
     await store.put("x" * 1024, [b"x"])
+
+
+async def test_tags_and_tier_are_seen_by_another_client(store, other_client):
+    properties = ObjectProperties("audio/ogg", tags={"take": "7", "kind": "a b"}, storage_class="cold")
+    await store.put("put", [b"x"], properties)
+    await store.put("large put", [bytes(2 * MIB)], properties)
+    upload_id = await store.create_multipart("upload", properties)
+    part = await store.put_part("upload", upload_id, 1, [b"x"], offset=0)
+    await store.complete_multipart("upload", upload_id, [part])
+    for key in ("put", "large put", "upload"):
+        blob = other_client.get_blob_client(key)
+        assert blob.get_blob_tags() == {"take": "7", "kind": "a b"}
+        assert blob.get_blob_properties().blob_tier == "Cold"
+    await store.put("plain", [b"x"])
+    assert (await store.head("plain")).properties.storage_class is None  # that of the account
+
+
+async def test_properties_that_azure_has_not_are_refused_at_the_start(store):
+    with pytest.raises(Unsupported, match=r"no access tier 'STANDARD_IA' as storage_class: .*Cool"):
+        await store.create_multipart("key", ObjectProperties(storage_class="STANDARD_IA"))
+    with pytest.raises(Unsupported, match="nothing like acl, sse"):
+        await store.put("key", [b"x"], ObjectProperties(acl="private", sse="AES256"))
 
 
 async def test_blocks_of_others_are_no_upload(store, other_client):

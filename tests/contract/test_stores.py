@@ -44,9 +44,24 @@ class TestS3(StoreContract):
 
 @pytest.mark.server
 class TestAzure(StoreContract):
+    storage_class = "Cool"
+
     @pytest.fixture
     async def store(self, azurite):
         store = AzureStore(azurite.container(azurite.make_container()))
+        yield store
+        await store.aclose()
+
+
+@pytest.mark.server
+class TestGoogleResumable(StoreContract):
+    """With what the emulator lacks, ``penstock.testing.gcs.LACKS``, taken off the store's capability."""
+
+    storage_class = "NEARLINE"
+
+    @pytest.fixture
+    async def store(self, gcs):
+        store = open_store(gcs.endpoint, gcs.make_bucket(), credentials=gcs.credentials, capability=gcs.capability)
         yield store
         await store.aclose()
 

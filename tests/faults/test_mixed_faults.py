@@ -15,7 +15,7 @@ from penstock.stores.s3 import S3Bucket, S3Store
 from penstock.stores.signing import Signer
 from penstock.stores.transport import ThreadTransport
 from penstock.testing.objects import keys, read
-from support.proxies import faulty_proxy
+from support.faulty_proxy import faulty_proxy
 
 MIB = 1 << 20
 RATE = 0.2

@@ -1,4 +1,4 @@
-"""The command line: ``penstock run``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``, ``uploads``.
+"""The command line: ``penstock run``, ``put``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``, ``uploads``.
 
 Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
 stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
+from penstock.cli.put_options import PutCommand
 
 __all__ = ["app", "main"]
 
@@ -120,6 +121,17 @@ def run(
         ),
         verbose,
     )
+
+
+@app.command(cls=PutCommand)
+def put() -> None:
+    """Stream a file, standard input or the output of a command into an object.
+
+    The object appears when all of the input has been stored. A command that ends with another status than 0, or by a
+    signal, is a failed input: --on-error. The first SIGINT or SIGTERM is passed on to the command and lets the rest
+    drain (--on-cancel, which for a file is abort), a second one cuts it short. Credentials of an s3:// URL come from
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the other usual places.
+    """
 
 
 @app.command()

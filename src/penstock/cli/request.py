@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from penstock.packets import Packet
 
-__all__ = ["STDIO", "CommandLineRequest", "parse_inputs"]
+__all__ = ["STDIO", "ByteReceiver", "CommandLineRequest", "open_for_reading", "parse_inputs"]
 
 STDIO = "-"
 BLOCK_BYTES = 64 * 1024
@@ -80,7 +80,7 @@ class CommandLineRequest:
         if path == STDIO:
             return ByteReceiver(sys.stdin.buffer, "standard input")
         with open_errors(Path(path)):
-            return ByteReceiver(await to_thread.run_sync(_open, path), path)
+            return ByteReceiver(await to_thread.run_sync(open_for_reading, path), path)
 
     async def open_output(self, content_type: str) -> Answer:  # noqa: ARG002 - a file has no media type
         """Open the file of the answer.
@@ -166,6 +166,7 @@ class ByteReceiver:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
+        self._read = 0
         self._stopped = False
         self._waits = _can_be_waited_for(file.fileno())
 
@@ -175,24 +176,31 @@ class ByteReceiver:
         return pieces[0] if pieces else None
 
     async def receive_many(self, limit: int = 0, /) -> list[Packet]:  # noqa: ARG002 - a piece at a time
-        """Return the next piece of at most 64 KiB, waiting for it; an empty list at the end of the file.
+        """Return the next piece, as ``read`` does; an empty list at the end of the file.
+
+        Raises:
+            StoreError: the file cannot be read any further.
+        """
+        data = await self.read()
+        return [Binary(data)] if data else []
+
+    async def read(self) -> bytes:
+        """Return the next piece of at most 64 KiB, waiting for it; empty at the end of the file.
+
+        A read that is cancelled loses nothing.
 
         Raises:
             StoreError: the file cannot be read any further.
         """
         if self._stopped:
-            return []
+            return b""
         descriptor = self._file.fileno()
-        with transfer_errors("read", Path(self._name), 0):
-            if self._waits:
-                await anyio.wait_readable(descriptor)
-                data = os.read(descriptor, BLOCK_BYTES)
-            else:
-                data = await read_some(descriptor, BLOCK_BYTES)
-        if data:
-            return [Binary(data)]
-        self.stop()
-        return []
+        with transfer_errors("read", Path(self._name), self._read):
+            data = await (_read_when_ready(descriptor) if self._waits else read_some(descriptor, BLOCK_BYTES))
+        if not data:
+            self.stop()
+        self._read += len(data)
+        return data
 
     def stop(self) -> None:
         """Read no more."""
@@ -201,9 +209,18 @@ class ByteReceiver:
         self._stopped = True
 
 
-def _open(path: str) -> BinaryIO:
+def open_for_reading(path: str) -> BinaryIO:
     """Open a file for reading; of a FIFO this does not wait for the writer, its first byte is waited for instead."""
     return open(path, "rb", 0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY))
+
+
+async def _read_when_ready(descriptor: int) -> bytes:
+    while True:
+        await anyio.wait_readable(descriptor)
+        try:
+            return os.read(descriptor, BLOCK_BYTES)
+        except BlockingIOError:  # somebody else, who shares the pipe, was quicker
+            continue
 
 
 def _can_be_waited_for(descriptor: int) -> bool:

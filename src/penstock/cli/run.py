@@ -7,11 +7,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import anyio
 
-from penstock.cli.console import Exit, fail, human_bytes, say, set_up_logging, show_findings
+from penstock.cli.console import Exit, fail, human_bytes, leave, say, set_up_logging, show_findings
 from penstock.cli.progress import HumanProgress, JsonProgress
 from penstock.cli.recover import recovering
 from penstock.cli.request import STDIO, CommandLineRequest, parse_inputs
@@ -73,7 +73,7 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
         code = 130
     except PenstockError as error:
         fail(error, as_json=arguments.as_json)
-    _exit(code)
+    leave(code)
 
 
 def load_or_exit(file: Path, overrides: tuple[str, ...], *, as_json: bool = False) -> Graph:
@@ -172,10 +172,3 @@ def _summarise(report: RunReport, answered: int | None, output: str | None) -> N
     if report.kept:
         say("what was accepted is kept in the state directory: run `penstock recover`")
     say(f"{report.outcome.value} in {report.seconds:.2f} s")
-
-
-def _exit(code: int) -> NoReturn:
-    """End the process at once: neither a thread that is stuck in a system call nor a late signal may change its end."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

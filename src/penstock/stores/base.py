@@ -71,6 +71,8 @@ class Capability:
         extras: the other fields of ObjectProperties that are kept; none by default, not Amazon's.
         in_place: parts are written at their offset in one file, so that they must follow each other without gap or
             overlap, whatever numbers they have, and a part that is sent again must have its old place and size.
+        in_order: parts must be sent one after another, and one that is sent again must be the same. Their last bytes
+            may be held by this process until more come or the upload is completed: another one has to send them again.
     """
 
     multipart: bool = True
@@ -91,6 +93,7 @@ class Capability:
     properties: bool = True
     extras: frozenset[str] = frozenset()
     in_place: bool = False
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,19 @@ from penstock.errors import ConfigurationError
 from penstock.stores.base import Checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from penstock.stores.base import Body, Capability
+    from penstock.stores.base import Body, Capability, PartInfo
 
-__all__ = ["CHOICES", "ChecksumChoice", "RunningCrc", "checksum_of", "choose_checksum", "crc_of"]
+__all__ = [
+    "CHOICES",
+    "ChecksumChoice",
+    "RunningCrc",
+    "checksum_of",
+    "checksum_of_parts",
+    "choose_checksum",
+    "crc_of",
+]
 
 ChecksumChoice: TypeAlias = Literal["auto", "crc64nvme", "crc32c", "md5", "none"]
 
@@ -69,6 +77,12 @@ class RunningCrc:
         self._value = self._size = 0
         return part
 
+    def join(self, part: Checksum, size: int) -> None:
+        """Take the next part, of which only checksum and size are known."""
+        value = int.from_bytes(base64.b64decode(part.value), "big")
+        self._parts = self._combine(self._parts, value, size)
+        self._parts_size += size
+
     def checksum(self) -> Checksum:
         """The checksum of all that has passed."""
         return self._checksum(self._combine(self._parts, self._value, self._size))
@@ -96,6 +110,19 @@ def crc_of(algorithm: str, body: Body) -> int:
     for piece in body:
         crc.update(piece)
     return crc.value
+
+
+def checksum_of_parts(algorithm: str, parts: Sequence[PartInfo]) -> Checksum | None:
+    """The checksum of a whole object, from those of its parts; None if one of them has none of that algorithm.
+
+    ``algorithm`` is ``crc64nvme`` or ``crc32c``.
+    """
+    crc = RunningCrc(algorithm)
+    for part in parts:
+        if part.checksum is None or part.checksum.algorithm != algorithm:
+            return None
+        crc.join(part.checksum, part.size)
+    return crc.checksum()
 
 
 def choose_checksum(choice: ChecksumChoice, capability: Capability, url: str) -> str | None:

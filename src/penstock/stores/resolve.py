@@ -6,6 +6,7 @@
 ``gs://bucket/key``                    Google Cloud Storage, also as ``https://storage.googleapis.com``
 ``az://account/container/key``         Azure Blob Storage, also as ``https://account.blob.core.windows.net``
 ``gs+http://host:port``                an emulator, proxy or private endpoint of Google's API; ``gs+https://`` too
+``gs+json://bucket/key``               Google's JSON API and its resumable uploads; ``gs+json+http://host:port`` too
 ``az+http://host:port/account``        the same of Azure's; the account stands first in the path
 ``opendal+service:///root?option=…``   a service of Apache OpenDAL; ``option_env`` names a variable that holds it
 ``file:///dir`` and ``file:rel/dir``   a directory; a bucket, if there is one, is a directory in it
@@ -37,9 +38,12 @@ MISNAMED = {"gcs": "gs", "azure": "az", "azblob": "az", "abfs": "az", "abfss": "
 GOOGLE_HOST = "storage.googleapis.com"
 
 
-_SLASHED = re.compile(r"https?|s3|memory|(gs|az)(\+https?)?|opendal\+[a-z0-9_-]+")
+_SLASHED = re.compile(r"https?|s3|memory|(gs(\+json)?|az)(\+https?)?|opendal\+[a-z0-9_-]+")
 
 Kind: TypeAlias = Literal["s3", "gcs", "azure", "local", "memory", "opendal"]
+
+JSON = "gs+json"
+_KINDS: Mapping[str, Kind] = {"s3": "s3", "gs": "gcs", JSON: "gcs", "memory": "memory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def parse_endpoint(endpoint: str, bucket: str) -> Location:
     if scheme in ("http", "https"):
         kind = _kind_of_host(rest)
         return Location(kind, "" if kind == "gcs" else endpoint.strip(), bucket)
-    if scheme.startswith(("az+", "gs+")):
+    if scheme != JSON and scheme.startswith(("az+", "gs+")):
         kind = "azure" if scheme.startswith("az") else "gcs"
         return Location(kind, f"{scheme[3:]}:{rest}".rstrip("/"), bucket)
     if scheme == "az":
@@ -85,8 +89,7 @@ def parse_endpoint(endpoint: str, bucket: str) -> Location:
         raise ConfigurationError(
             f"the endpoint '{endpoint}' names a bucket; give it as `bucket`, or all of it as `url`"
         )
-    kinds: dict[str, Kind] = {"s3": "s3", "gs": "gcs", "memory": "memory"}
-    return Location(kinds[scheme], "", bucket)
+    return Location(_KINDS[scheme], "json" if scheme == JSON else "", bucket)
 
 
 def parse_url(url: str) -> Location:
@@ -118,11 +121,10 @@ def parse_url(url: str) -> Location:
             host = f"{scheme[3:]}://{host}/{account}"
         bucket, _, key = path.partition("/")
         return Location("azure", account_endpoint(host) if scheme == "az" else host, _required(bucket, url), key)
-    if scheme.startswith("gs+"):
+    if scheme != JSON and scheme.startswith("gs+"):
         bucket, _, key = path.partition("/")
         return Location("gcs", f"{scheme[3:]}://{host}", _required(bucket, url), key)
-    kinds: dict[str, Kind] = {"s3": "s3", "gs": "gcs", "memory": "memory"}
-    return Location(kinds[scheme], "", _required(host, url), path)
+    return Location(_KINDS[scheme], "json" if scheme == JSON else "", _required(host, url), path)
 
 
 def open_store(endpoint: str, bucket: str, settings: StoreSettings | None = None, **changes: Any) -> MultipartStore:

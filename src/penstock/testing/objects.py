@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,9 +20,8 @@ EXTRAS = {
     "content_disposition": 'attachment; filename="a b.ogg"',
     "content_encoding": "identity",
     "content_language": "de-CH",
-    "storage_class": "STANDARD_IA",
 }
-"""A value of each property that ``head`` tells."""
+"""A value of each header that ``head`` tells."""
 
 
 async def read(store: MultipartStore, key: str, *, start: int = 0, end: int | None = None) -> bytes:
@@ -35,7 +35,13 @@ async def keys(store: MultipartStore, prefix: str = "") -> list[str]:
 
 
 class ObjectContract:
-    """Tests of put, head, get, list and delete on the fixture ``store``."""
+    """Tests of put, head, get, list and delete on the fixture ``store``.
+
+    Attributes:
+        storage_class: one that the store knows.
+    """
+
+    storage_class: ClassVar = "STANDARD_IA"
 
     async def test_a_store_that_is_there_passes_its_check(self, store: MultipartStore) -> None:
         await store.check()
@@ -126,6 +132,15 @@ class ObjectContract:
             [piece async for piece in store.get("key", start=start, end=end, if_match=etag)]
         assert not caught.value.retryable
 
+    async def test_a_packed_object_comes_as_it_is_stored(self, store: MultipartStore) -> None:
+        packed = gzip.compress(os.urandom(1000) + bytes(100_000))
+        encoding = "gzip" if "content_encoding" in store.capability.extras else None
+        await store.put("key", [packed], ObjectProperties("text/plain", content_encoding=encoding))
+        assert (await store.head("key")).size == len(packed)
+        assert await read(store, "key") == packed
+        for start, end in ((0, 1), (10, 500), (500, None), (len(packed) - 1, None)):
+            assert await read(store, "key", start=start, end=end) == packed[start:end]
+
     async def test_an_object_comes_in_pieces_of_bounded_size(self, store: MultipartStore) -> None:
         data = os.urandom(3_000_000)
         await store.put("key", [data])
@@ -163,7 +178,8 @@ class ObjectContract:
         assert await keys(store, key[:1]) == [key]
 
     async def test_the_properties_that_a_store_declares_come_back(self, store: MultipartStore) -> None:
-        told: dict[str, Any] = {name: EXTRAS[name] for name in store.capability.extras & EXTRAS.keys()}
+        known = {**EXTRAS, "storage_class": self.storage_class}
+        told: dict[str, Any] = {name: known[name] for name in store.capability.extras & known.keys()}
         properties = ObjectProperties("text/plain", {"take": "7"}, **told)
         await store.put("put", [b"x"], properties)
         if store.capability.multipart:

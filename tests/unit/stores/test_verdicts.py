@@ -15,7 +15,9 @@ from penstock.errors import (
     Unsupported,
     UploadGone,
 )
-from penstock.stores.credentials import Credentials, StaticCredentials
+from penstock.stores.credentials import Credentials, CredentialSettings, StaticCredentials, resolve_credentials
+from penstock.stores.google.signing import HmacSigner
+from penstock.stores.google.store import GoogleTransport
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.s3 import S3Bucket, S3Store
 from penstock.stores.signing import Signer
@@ -132,6 +134,29 @@ async def test_a_fault_has_its_number_of_requests_and_its_outcome(server, operat
     assert server.count("list" if operation == "check" else operation) == requests
     if outcome is DONE and operation.startswith("put"):
         assert server.objects["k"] == b"data"
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests", "outcome"),
+    [(fault, requests, outcome) for operation, fault, requests, outcome in CASES if operation == "put"],
+    ids=lambda value: str(value)[:60],
+)
+async def test_a_bucket_of_google_is_judged_by_the_same_table(server, fault, requests, outcome):
+    server.fail_once(fault, "put")
+    keys = CredentialSettings(access_key_id="GOOG1", secret_access_key="secret")
+    place = S3Bucket(server.endpoint, "takes", "path")
+    transport = GoogleTransport(ThreadTransport(place.origin, progress_timeout_s=0.3))
+    store = S3Store(place, HmacSigner(resolve_credentials(keys, {})), transport)
+    try:
+        if outcome is DONE:
+            await RetryLayer(store, QUICK).put("k", [b"data"])
+        else:
+            with pytest.raises(outcome):
+                await RetryLayer(store, QUICK).put("k", [b"data"])
+    finally:
+        await store.aclose()
+    assert server.count("put") == requests
+    assert all("x-goog-date" in asked.headers for asked in server.asked)
 
 
 @pytest.mark.parametrize("code", BY_CODE)

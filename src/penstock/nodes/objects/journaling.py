@@ -72,6 +72,10 @@ def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, op
 
     if config.durability == "none":
         raise RuntimeError("the upload is not durable")
+    if store.capability.in_order:
+        raise ConfigurationError(
+            f"durability: {store.url} holds part of what it has acknowledged in this process alone"
+        )
     # What the store was found to verify now is what it will be sent by others, too.
     chosen = cast("ChecksumChoice", choose_checksum(options.checksum, store.capability, store.url) or "none")
     return UploadRecord(

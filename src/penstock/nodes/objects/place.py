@@ -39,8 +39,9 @@ class StorePlaceConfig(NodeConfig):
     url: str | None = Field(
         None,
         description="Store, bucket and key in one, instead of endpoint, bucket and key: s3://BUCKET/KEY, "
-        "gs://BUCKET/KEY, az://ACCOUNT/CONTAINER/KEY, https://HOST/BUCKET/KEY, file:DIRECTORY/KEY, memory://NAME/KEY "
-        "or opendal+SERVICE:///KEY?OPTION=…. The key may hold fields, as in `key`.",
+        "gs://BUCKET/KEY, gs+json://BUCKET/KEY, az://ACCOUNT/CONTAINER/KEY, https://HOST/BUCKET/KEY, "
+        "file:DIRECTORY/KEY, memory://NAME/KEY or opendal+SERVICE:///KEY?OPTION=…. "
+        "The key may hold fields, as in `key`.",
         examples=["s3://takes/2026/take-1.ogg"],
     )
     endpoint: str | None = Field(

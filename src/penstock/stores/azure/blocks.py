@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from penstock.errors import UploadGone
 from penstock.stores.base import ObjectProperties
 from penstock.stores.operation import Operation
-from penstock.stores.properties import HTTP_EXTRAS
 
 __all__ = [
     "OPENING",
@@ -48,8 +47,8 @@ def new_upload(properties: ObjectProperties | None) -> str:
     token = uuid.uuid4().hex
     if properties is None or properties == ObjectProperties():
         return token
-    headers = {name: getattr(properties, name) for name in sorted(properties.extras & HTTP_EXTRAS)}
-    record = {"type": properties.content_type, "meta": dict(properties.metadata), "http": headers}
+    extras = {name: getattr(properties, name) for name in sorted(properties.extras)}
+    record = {"type": properties.content_type, "meta": dict(properties.metadata), "extras": extras}
     packed = zlib.compress(json.dumps(record, separators=(",", ":")).encode())
     return f"{token}~{base64.urlsafe_b64encode(packed).decode()}"
 
@@ -67,7 +66,7 @@ def decode_upload(upload_id: str) -> tuple[str, ObjectProperties]:
         return token, ObjectProperties()
     try:
         record = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed)))
-        return token, ObjectProperties(record["type"], dict(record["meta"]), **record.get("http", {}))
+        return token, ObjectProperties(record["type"], dict(record["meta"]), **record["extras"])
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise ValueError("it is not an upload id of this store") from error
 

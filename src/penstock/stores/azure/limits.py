@@ -16,8 +16,9 @@ CAPABILITY = Capability(
     max_parts=50_000,
     max_object_bytes=50_000 * 4000 * MIB,
     max_put_bytes=4000 * MIB,
+    checksums=("md5",),
     upload_expiry_s=7 * 86400.0,
     lists_uploads=False,
     closes_uploads=False,
-    extras=HTTP_EXTRAS,
+    extras=HTTP_EXTRAS | {"tags", "storage_class"},
 )

@@ -16,7 +16,6 @@ Reference: Azure REST API, "Put Block", "Put Block List", "Get Block List"; "Sca
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -49,7 +48,9 @@ from penstock.stores.azure.properties import (
     put_result,
     read_properties,
     unchanged,
+    verified,
 )
+from penstock.stores.azure.sessions import ClosingTransport
 from penstock.stores.base import (
     MIB,
     Body,
@@ -89,8 +90,7 @@ class AzureStore:
             container.container,
             credential=credential,
             retry_total=0,
-            connection_timeout=CONNECT_S,
-            read_timeout=STALL_S,
+            transport=ClosingTransport(connection_timeout=CONNECT_S, read_timeout=STALL_S),
             max_single_put_size=PIECE_BYTES,
             max_single_get_size=FETCH_BYTES,
             max_chunk_get_size=FETCH_BYTES,
@@ -115,7 +115,6 @@ class AzureStore:
 
     async def aclose(self) -> None:
         await self._client.close()
-        await asyncio.sleep(0.01)  # its transport library says closed before the sockets are
 
     # -- objects --------------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class AzureStore:
         properties: ObjectProperties | None = None,
         *,
         if_absent: bool = False,
-        checksum: Checksum | None = None,  # noqa: ARG002 - it verifies none
+        checksum: Checksum | None = None,
     ) -> PutResult:
         operation = Operation("put", key)
         kept = kept_properties(operation, properties)
@@ -135,10 +134,10 @@ class AzureStore:
             raise operation.error(StoreError, f"{size} bytes are more than the {CAPABILITY.max_put_bytes} of one put")
         blob = self._blob(operation)
         if size > PIECE_BYTES:  # the library wants a put in one piece; a block may be streamed
-            return await self._put_block(operation, blob, body, kept | condition(if_absent=if_absent))
+            return await self._put_block(operation, blob, body, kept | condition(if_absent=if_absent), checksum)
         data = b"".join(body)
         with translated(operation), watching():
-            made = await blob.upload_blob(data, length=size, overwrite=not if_absent, **kept)
+            made = await blob.upload_blob(data, length=size, overwrite=not if_absent, **kept, **verified(checksum))
         return put_result(made, size)
 
     async def head(self, key: str) -> ObjectInfo:
@@ -195,9 +194,8 @@ class AzureStore:
         kept_properties(operation, properties)  # refused now, not at the end of the stream
         upload_id = new_upload(properties)
         token, _ = decode_upload(upload_id)
-        blob = self._blob(operation)
         with translated(operation):
-            await blob.stage_block(block_id(token, OPENING), b"\0", length=1)
+            await self._blob(operation).stage_block(block_id(token, OPENING), b"\0", length=1)
         return upload_id
 
     async def put_part(
@@ -208,7 +206,7 @@ class AzureStore:
         body: Body,
         *,
         offset: int,  # noqa: ARG002
-        checksum: Checksum | None = None,  # noqa: ARG002
+        checksum: Checksum | None = None,
     ) -> PartInfo:
         operation = Operation("put_part", key, upload_id, number)
         if not 1 <= number <= CAPABILITY.max_parts:
@@ -217,8 +215,8 @@ class AzureStore:
         block, size = block_id(token, number), body_size(body)
         blob = self._blob(operation)
         with translated(operation), watching() as watch:
-            await blob.stage_block(block, stream(body, watch), length=size)  # type: ignore[arg-type]
-        return PartInfo(number, size, block)
+            await blob.stage_block(block, stream(body, watch), length=size, **verified(checksum))  # type: ignore[arg-type]
+        return PartInfo(number, size, block, checksum)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         operation = Operation("list_parts", key, upload_id)
@@ -227,8 +225,8 @@ class AzureStore:
         numbers = part_numbers(token, sizes)
         if OPENING not in numbers:
             raise gone(operation)
-        found = [(number, block_id(token, number)) for number in sorted(numbers - {OPENING})]
-        return [PartInfo(number, sizes[block], block) for number, block in found]
+        found = {number: block_id(token, number) for number in sorted(numbers - {OPENING})}
+        return [PartInfo(number, sizes[block], block) for number, block in found.items()]
 
     async def complete_multipart(
         self,
@@ -268,18 +266,20 @@ class AzureStore:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    async def _put_block(self, operation: Operation, blob: BlobClient, body: Body, kept: dict[str, Any]) -> PutResult:
+    async def _put_block(
+        self, operation: Operation, blob: BlobClient, body: Body, kept: dict[str, Any], checksum: Checksum | None
+    ) -> PutResult:
         """Store an object whole as one block; a commit of somebody else in between drops the block."""
-        block = block_id(uuid.uuid4().hex, 1)
+        block, size = block_id(uuid.uuid4().hex, 1), body_size(body)
         with translated(operation), watching() as watch:
-            await blob.stage_block(block, stream(body, watch), length=body_size(body))  # type: ignore[arg-type]
+            await blob.stage_block(block, stream(body, watch), length=size, **verified(checksum))  # type: ignore[arg-type]
         try:
             with translated(operation), watching():
                 made = await blob.commit_block_list([BlobBlock(block, BlockState.UNCOMMITTED)], **kept)
         except StoreError as error:
             error.retryable = error.retryable or error.code == "InvalidBlockList"
             raise
-        return put_result(made, body_size(body))
+        return put_result(made, size)
 
     def _blob(self, operation: Operation) -> BlobClient:
         key = operation.key or ""

@@ -11,7 +11,11 @@ from penstock.errors import Unsupported
 
 __all__ = ["from_google", "to_google"]
 
-_RENAMED = {"x-amz-acl": "x-goog-acl", "x-amz-storage-class": "x-goog-storage-class"}
+_RENAMED = {
+    "x-amz-acl": "x-goog-acl",
+    "x-amz-storage-class": "x-goog-storage-class",
+    "x-amz-server-side-encryption-aws-kms-key-id": "x-goog-encryption-kms-key-name",
+}
 _NEEDLESS = {"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-type"}
 _META = ("x-amz-meta-", "x-goog-meta-")
 
@@ -26,7 +30,7 @@ def to_google(method: str, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def from_google(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of an answer as S3 would have sent them: metadata, generation, CRC32C."""
+    """The headers of an answer as S3 would have sent them: metadata, generation, CRC32C, the size as it is stored."""
     said = dict(headers)
     for name, value in headers.items():
         if name.startswith(_META[1]):
@@ -35,6 +39,8 @@ def from_google(headers: Mapping[str, str]) -> dict[str, str]:
             said["x-amz-version-id"] = value
         elif name == "x-goog-storage-class":
             said["x-amz-storage-class"] = value
+        elif name == "x-goog-stored-content-length":
+            said["content-length"] = value
         elif name == "x-goog-hash":
             digests = dict(piece.strip().split("=", 1) for piece in value.split(",") if "=" in piece)
             if "crc32c" in digests:

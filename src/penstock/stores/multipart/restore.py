@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.errors import SpoolError, UploadGone
@@ -78,7 +79,7 @@ def _restore_part(
     content = waiting.content if waiting is not None else EMPTY
     part = state.cut(content, size, digest.end_part(), crcs)
     if stored is not None:
-        state.found(part, stored.info)
+        state.found(part, replace(stored.info, checksum=part.checksum))
 
 
 def _crcs(waiting: WaitingPart, digest: UploadDigest) -> Mapping[str, int]:

@@ -226,7 +226,8 @@ class Sender:
     # -- one part -------------------------------------------------------------------------------------
 
     def _has_free_slot(self) -> bool:
-        return self._state.in_flight < self._options.parts_in_flight
+        limit = 1 if self._store.capability.in_order else self._options.parts_in_flight
+        return self._state.in_flight < limit
 
     async def _send(self, part: Part) -> None:
         upload_id = self._state.upload_id or ""

@@ -1,17 +1,21 @@
 """Google Cloud Storage: signatures, headers, and whole exchanges with a server that answers as its reference says."""
 
 import base64
+import gzip
 import re
 
 import pytest
 
 from penstock.errors import AlreadyExists, CredentialsError, PermissionDenied, StoreError, Unsupported
 from penstock.stores.base import Checksum, ObjectProperties
+from penstock.stores.checksums import checksum_of
 from penstock.stores.credentials import Credentials, CredentialSettings
+from penstock.stores.google import CAPABILITY
 from penstock.stores.google.dialect import from_google, to_google
 from penstock.stores.google.signing import GOOGLE, Scheme, authorization
 from penstock.stores.resolve import open_store
 from penstock.stores.signing import UNSIGNED_PAYLOAD, sign
+from penstock.testing.objects import read
 from support.sockets import serving
 
 AMAZON = Scheme("AWS4", "s3", "aws4_request")
@@ -136,6 +140,82 @@ async def test_an_upload_is_made_of_the_requests_of_the_xml_api():
     assert seen[0][1][b"x-goog-meta-take"] == b"7"
     assert b'<PartNumber>1</PartNumber><ETag>"p1"</ETag>' in seen[2][2]
     assert (made.etag, made.version, made.checksum) == ("e-1", "5", Checksum("crc32c", "AAAAAA=="))
+
+
+EXTRAS = {
+    "cache_control": ("cache-control", "max-age=60"),
+    "content_disposition": ("content-disposition", 'attachment; filename="a b.ogg"'),
+    "content_encoding": ("content-encoding", "gzip"),
+    "content_language": ("content-language", "de-CH"),
+    "storage_class": ("x-goog-storage-class", "NEARLINE"),
+    "acl": ("x-goog-acl", "public-read"),
+    "kms_key_id": ("x-goog-encryption-kms-key-name", "projects/p/locations/eu/keyRings/r/cryptoKeys/k"),
+}
+
+
+async def test_every_extra_that_is_declared_goes_out_in_googles_words_with_put_and_upload():
+    assert set(EXTRAS) == CAPABILITY.extras
+    properties = ObjectProperties("audio/ogg", {"take": "7"}, **{name: value for name, (_, value) in EXTRAS.items()})
+    seen = []
+    with serving(answer(seen, "200 OK", ETag='"a"'), answer(seen, "200 OK", UPLOAD)) as server:
+        store = opened(server)
+        await store.put("key", [b"x"], properties)
+        await store.create_multipart("key", properties, checksum="crc32c")
+        await store.aclose()
+    wanted = {header.encode(): value.lower().encode() for header, value in EXTRAS.values()}
+    wanted |= {b"content-type": b"audio/ogg", b"x-goog-meta-take": b"7"}
+    for _, headers, _ in seen:
+        assert {name: headers.get(name) for name in wanted} == wanted
+        assert not [name for name in headers if name.startswith(b"x-amz-")]
+        signed = headers[b"authorization"].partition(b"signedheaders=")[2].partition(b",")[0].split(b";")
+        assert set(wanted) <= set(signed)
+
+
+async def test_checksums_go_with_put_and_parts_and_the_answers_are_compared():
+    first, second = checksum_of("crc32c", [b"one"]), checksum_of("crc32c", [b"two"])
+    whole = checksum_of("crc32c", [b"onetwo"])
+    seen = []
+    with serving(
+        answer(seen, "200 OK", ETag='"a"', x_goog_hash=f"crc32c={first.value}"),
+        answer(seen, "200 OK", ETag='"p1"', x_goog_hash=f"crc32c={first.value}"),
+        answer(seen, "200 OK", ETag='"p2"', x_goog_hash=f"crc32c={first.value},md5=AAAA"),
+        answer(seen, "200 OK", ETag='"p2"', x_goog_hash=f"crc32c={second.value},md5=AAAA"),
+        answer(seen, "200 OK", DONE, x_goog_hash=f"crc32c={whole.value}"),
+    ) as server:
+        store = opened(server)
+        assert (await store.put("key", [b"one"], checksum=first)).checksum == first
+        part = await store.put_part("key", "ABPnzm", 1, [b"one"], offset=0, checksum=first)
+        with pytest.raises(StoreError, match=r"was sent, but .* arrived") as caught:
+            await store.put_part("key", "ABPnzm", 2, [b"two"], offset=3, checksum=second)
+        assert caught.value.retryable
+        other = await store.put_part("key", "ABPnzm", 2, [b"two"], offset=3, checksum=second)
+        with pytest.raises(StoreError, match="the parts have the checksum") as caught:
+            await store.complete_multipart("key", "ABPnzm", [part, other], checksum=first)
+        assert not caught.value.retryable
+        made = await store.complete_multipart("key", "ABPnzm", [part, other], checksum=whole)
+        await store.aclose()
+    assert made.checksum == whole
+    hashes = [headers.get(b"x-goog-hash") for _, headers, _ in seen]
+    sent = [f"crc32c={checksum.value}".lower().encode() for checksum in (first, first, second, second)]
+    assert hashes == [*sent, None]  # a completion takes none
+    assert b"Checksum" not in seen[-1][2]
+
+
+async def test_a_packed_object_is_asked_for_as_it_is_stored():
+    seen = []
+    packed = gzip.compress(b"text" * 100)
+    with serving(
+        answer(seen, "200 OK", x_goog_stored_content_length=str(len(packed)), content_encoding="gzip"),
+        answer(seen, "206 Partial Content", packed[3:9], content_encoding="gzip"),
+    ) as server:
+        store = opened(server)
+        found = await store.head("key")
+        assert (found.size, found.properties.content_encoding) == (len(packed), "gzip")
+        assert await read(store, "key", start=3, end=9) == packed[3:9]
+        await store.aclose()
+    for _, headers, _ in seen:
+        assert headers[b"accept-encoding"] == b"gzip"
+        assert b"accept-encoding" not in headers[b"authorization"]  # changed under way, it would spoil the signature
 
 
 async def test_a_conditional_completion_is_refused_before_anything_is_sent():
