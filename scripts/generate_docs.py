@@ -6,6 +6,7 @@ With --check nothing is written; the exit code is 1 if a page is not what it sho
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ def cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table; the first cell of a row is a name."""
+    lines = [f"| {' | '.join(map(cell, columns))} |", "|---" * len(columns) + "|"]
+    return lines + [f"| `{name}` | {' | '.join(map(cell, cells))} |" for name, *cells in rows]
+
+
 def node_page(node: NodeDescription) -> str:
     lines = [f"# `{node.kind}`", "", node.text, ""]
     for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
@@ -55,6 +62,8 @@ def node_page(node: NodeDescription) -> str:
             )
         lines.append("")
     lines += ["## Example", "", "```yaml", node.example.rstrip(), "```", ""]
+    for table in node.tables:
+        lines += [f"## {table.title}", "", *markdown(table.columns, table.rows), "", table.note, ""]
     return NOTICE + "\n".join(lines)
 
 
