@@ -1,4 +1,4 @@
-"""Write docs/nodes/ and docs/cli.md from the code: `python scripts/generate_docs.py [--check]`.
+"""Write docs/nodes/, docs/cli.md and tables of other pages from the code: `python scripts/generate_docs.py [--check]`.
 
 With --check nothing is written; the exit code is 1 if a page is not what it should be.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from penstock.cli import app
+from penstock.metrics.names import METRICS
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.describe import EDGES, NodeDescription, describe_node, show_default
 from penstock.nodes.registry import default_registry
@@ -81,12 +82,36 @@ def cli_page() -> str:
     return NOTICE + "\n".join(parts)
 
 
+def metrics_table() -> list[str]:
+    rows = [
+        (one.name, one.kind, one.unit, ", ".join(f"`{label}`" for label in one.labels), one.help)
+        for one in METRICS.values()
+    ]
+    return markdown(("name", "type", "unit", "labels", "is"), rows)
+
+
+TABLES = {"docs/metrics.md": {"metrics": metrics_table}}
+"""Pages that are written by hand but for tables, which stand between two comments."""
+
+
+def with_tables(page: str) -> str:
+    text = (ROOT / page).read_text()
+    for name, make in TABLES[page].items():
+        before, begin, rest = text.partition(f"<!-- generated: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise SystemExit(f"{page} has no place for the table: <!-- generated: {name} --> … <!-- end -->")
+        text = before + begin + "\n".join(["", *make(), "", end]) + after
+    return text
+
+
 def pages() -> dict[Path, str]:
     registry = default_registry()
     nodes = [describe_node(registry.get(kind)) for kind in sorted(BUILTIN)]
     made = {Path("docs/nodes") / page_name(node.kind): node_page(node) for node in nodes}
     made[Path("docs/nodes/README.md")] = index_page(nodes)
     made[Path("docs/cli.md")] = cli_page()
+    made.update({Path(page): with_tables(page) for page in TABLES})
     return made
 
 
