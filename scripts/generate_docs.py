@@ -5,6 +5,7 @@ With --check nothing is written; the exit code is 1 if a page is not what it sho
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from penstock.nodes.describe import EDGES, NodeDescription, describe_node, show_
 from penstock.nodes.registry import default_registry
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the tables that tests go by
+outcomes = importlib.import_module("support.outcomes")
 COMMANDS: list[list[str]] = [
     [],
     *([name] for name in ("run", "check", "graph", "schema", "inspect", "nodes")),
@@ -38,8 +41,13 @@ def cell(value: Any) -> str:
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table; the first cell of a row is a name."""
+    return plain(columns, [(f"`{name}`", *cells) for name, *cells in rows])
+
+
+def plain(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A table of words."""
     lines = [f"| {' | '.join(map(cell, columns))} |", "|---" * len(columns) + "|"]
-    return lines + [f"| `{name}` | {' | '.join(map(cell, cells))} |" for name, *cells in rows]
+    return lines + [f"| {' | '.join(map(cell, cells))} |" for cells in rows]
 
 
 def node_page(node: NodeDescription) -> str:
@@ -90,7 +98,30 @@ def metrics_table() -> list[str]:
     return markdown(("name", "type", "unit", "labels", "is"), rows)
 
 
-TABLES = {"docs/metrics.md": {"metrics": metrics_table}}
+def endings_table() -> list[str]:
+    columns = ("what happened", "sent", "`on_cancel`", "`on_error`", "object", "open uploads", "`out` (passthrough)")
+    return plain(
+        columns,
+        [
+            (one.words, one.sent, *map(policy, (one.on_cancel, one.on_error)), one.object, one.uploads, one.out)
+            for one in outcomes.ENDINGS
+        ],
+    )
+
+
+def policy(value: str) -> str:
+    return value if value == outcomes.ANY else f"`{value}`"
+
+
+def ways_table() -> list[str]:
+    columns = ("the block is left by", "with", "object", "open uploads")
+    return plain(columns, [(one.words, one.face, one.object, one.uploads) for one in outcomes.WAYS])
+
+
+TABLES = {
+    "docs/metrics.md": {"metrics": metrics_table},
+    "docs/object-store-writer.md": {"endings": endings_table, "ways": ways_table},
+}
 """Pages that are written by hand but for tables, which stand between two comments."""
 
 
