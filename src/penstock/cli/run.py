@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
     request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
     try:
         with serve_metrics(arguments.metrics_port, as_json=arguments.as_json):
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # from now on there is something to clean up
             code = anyio.run(_execute_and_report, graph, request, arguments)
     except KeyboardInterrupt:
         code = 130
