@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import suppress
 
 import anyio
+import pytest
 
 from penstock.errors import StoreError
 from penstock.metrics import METERS
@@ -114,6 +115,7 @@ async def account_of_four_uploads(seed):
     return ended
 
 
+@pytest.mark.slow
 async def test_another_thread_reads_an_account_that_adds_up():
     books = Books()
     stop = threading.Event()
