@@ -84,6 +84,16 @@ def run(
             envvar="PENSTOCK_TTS_FALLBACK",
         ),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve metrics for Prometheus there, on loopback, while the run lasts; 0 takes a free port.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -96,7 +106,15 @@ def run(
 
     run_command(
         RunArguments(
-            file, tuple(inputs or ()), output, tuple(overrides or ()), report, drain_timeout, tts_fallback, as_json
+            file,
+            tuple(inputs or ()),
+            output,
+            tuple(overrides or ()),
+            report,
+            drain_timeout,
+            tts_fallback,
+            metrics_port,
+            as_json,
         ),
         verbose,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from penstock.metrics import METERS
 from penstock.stores.multipart.records import UploadOptions
 from penstock.stores.multipart.writer import UploadWriter
 
@@ -44,6 +45,7 @@ async def open_upload(
         StoreError: the upload failed and was aborted; of several errors the first, the others as its notes.
     """
     writer = UploadWriter(store, key, options or UploadOptions(), on_event)
+    METERS.open(writer.meter, writer)
     try:
         async with anyio.create_task_group() as group:
             writer.attach(group)
@@ -58,3 +60,5 @@ async def open_upload(
         first = writer.failures.blame(error)
         await writer.abandon(first)
         raise first from first.__cause__
+    finally:
+        METERS.close(writer.meter)

@@ -53,7 +53,7 @@ class Transfer:
         options: UploadOptions,
         digest: UploadDigest,
         on_part: Callable[[Part], None],
-        on_retry: Callable[[str], None],
+        on_retry: Callable[[StoreError], None],
     ) -> None:
         self.state = UploadState()
         self.retries = 0
@@ -295,6 +295,6 @@ class Transfer:
     def _count_retry(self, call: Call, error: StoreError, tries: int, wait_s: float) -> None:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
-        self._on_retry(str(error))
+        self._on_retry(error)
         if call.operation == "create_multipart":
             warn_of_stray(self.key, error)

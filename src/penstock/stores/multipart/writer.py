@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from penstock.errors import StoreError, describe
+from penstock.metrics import UploadMeter
 from penstock.stores.checksums import choose_checksum
+from penstock.stores.layers.metered import MeteredLayer, reason_of, store_label
 from penstock.stores.multipart.digest import UploadDigest
 from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.records import UploadResult
@@ -43,6 +45,7 @@ class UploadWriter:
 
     Attributes:
         result: the committed object, once it is.
+        meter: what it counts, for ``penstock.metrics``.
     """
 
     def __init__(
@@ -59,9 +62,13 @@ class UploadWriter:
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
         require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
-        self._buffer = BlockBuffer(self._digest.update)
-        self._transfer = Transfer(store, key, options, self._digest, self._part_stored, self._retrying)
-        self._state = self._transfer.state
+        self._buffer = buffer = BlockBuffer(self._digest.update)
+        self.meter = UploadMeter(
+            store_label(store.url), lambda: (state.planned_bytes + buffer.size, state.stored_bytes, state.in_flight)
+        )
+        metered = MeteredLayer(store, self.meter)
+        self._transfer = Transfer(metered, key, options, self._digest, self._part_stored, self._retrying)
+        self._state = state = self._transfer.state
         self._on_event = on_event
         self._started = time.monotonic()
         self._group: TaskGroup | None = None
@@ -196,13 +203,16 @@ class UploadWriter:
     # -- inside ---------------------------------------------------------------------------------------
 
     async def _accept(self, piece: bytes | memoryview) -> None:
-        rest: bytes | memoryview | None = piece
+        rest: bytes | memoryview | None = piece or None
         while rest is not None:
             if not self._buffer.room:
-                await self._begin_part()
+                with self.meter.waiting():
+                    await self._begin_part()
             rest = self._buffer.add(rest)
             if not self._buffer.room and self._multipart and self._group is not None:
-                await self._transfer.send(self._cut_part(), self._group)
+                part = self._cut_part()
+                with self.meter.waiting():
+                    await self._transfer.send(part, self._group)
 
     async def _begin_part(self) -> None:
         """Reserve memory for the next part, waiting for earlier ones to leave it."""
@@ -212,6 +222,7 @@ class UploadWriter:
             raise self._refusal("write", f"the object would outgrow {most} bytes; raise chunk_size or memory_limit")
         await self._transfer.wait_until(lambda: self._state.held_bytes + size <= self._options.memory_limit)
         self._buffer.start(size)
+        self.meter.part_begun(self._state.next_number)
 
     def _cut_part(self) -> Part:
         size = self._buffer.size
@@ -224,11 +235,13 @@ class UploadWriter:
             return f"the object '{self.key}' was committed all the same"
         if problem is not None:
             logger.warning("%s", problem)
+        self.meter.ended("failed" if event == OBJECT_FAILED else "aborted")
         self._emit(event, reason=reason, size=self.size, left=problem)
         return problem
 
     def _committed(self, made: PutResult, *, incomplete: bool) -> UploadResult:
         self._state.move(Phase.COMMITTED)
+        self.meter.ended("incomplete" if incomplete else "completed")
         parts = len(self._state.stored_parts())
         seconds = time.monotonic() - self._started
         self.result = UploadResult(
@@ -248,10 +261,12 @@ class UploadWriter:
         return self.result
 
     def _part_stored(self, part: Part) -> None:
+        self.meter.part_stored(part.number)
         self._emit(PART_COMPLETE, part=part.number, size=part.size, stored_bytes=self._state.stored_bytes)
 
-    def _retrying(self, reason: str) -> None:
-        self._emit(OBJECT_RETRYING, reason=reason)
+    def _retrying(self, error: StoreError) -> None:
+        self.meter.retried(reason_of(error))
+        self._emit(OBJECT_RETRYING, reason=str(error))
 
     def _emit(self, event: str, **fields: Any) -> None:
         if self._on_event is not None:
