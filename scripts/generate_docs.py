@@ -1,24 +1,30 @@
-"""Write docs/nodes/, docs/cli.md and docs/store-answers.md from the code: `python scripts/generate_docs.py [--check]`.
+"""Write docs/nodes/, docs/cli.md, docs/store-answers.md and tables of other pages from the code.
+
+    python scripts/generate_docs.py [--check]
 
 With --check nothing is written; the exit code is 1 if a page is not what it should be.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
 from penstock.cli import app
+from penstock.metrics.names import METRICS
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.describe import EDGES, NodeDescription, describe_node, show_default
 from penstock.nodes.registry import default_registry
 from penstock.stores.verdicts import AT_COMPLETE, BY_CODE, BY_STATUS, NO_ANSWER, OTHER, Then, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the tables that tests go by
+outcomes = importlib.import_module("support.outcomes")
 COMMANDS: list[list[str]] = [
     [],
     *([name] for name in ("run", "put", "check", "graph", "schema", "inspect", "nodes")),
@@ -38,6 +44,17 @@ def page_name(kind: str) -> str:
 
 def cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table; the first cell of a row is a name."""
+    return plain(columns, [(f"`{name}`", *cells) for name, *cells in rows])
+
+
+def plain(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A table of words."""
+    lines = [f"| {' | '.join(map(cell, columns))} |", "|---" * len(columns) + "|"]
+    return lines + [f"| {' | '.join(map(cell, cells))} |" for cells in rows]
 
 
 def node_page(node: NodeDescription) -> str:
@@ -61,6 +78,8 @@ def node_page(node: NodeDescription) -> str:
             )
         lines.append("")
     lines += ["## Example", "", "```yaml", node.example.rstrip(), "```", ""]
+    for table in node.tables:
+        lines += [f"## {table.title}", "", *markdown(table.columns, table.rows), "", table.note, ""]
     return NOTICE + "\n".join(lines)
 
 
@@ -100,6 +119,52 @@ def answers_page() -> str:
     return NOTICE + "\n".join(lines).rstrip() + "\n"
 
 
+def metrics_table() -> list[str]:
+    rows = [
+        (one.name, one.kind, one.unit, ", ".join(f"`{label}`" for label in one.labels), one.help)
+        for one in METRICS.values()
+    ]
+    return markdown(("name", "type", "unit", "labels", "is"), rows)
+
+
+def endings_table() -> list[str]:
+    columns = ("what happened", "sent", "`on_cancel`", "`on_error`", "object", "open uploads", "`out` (passthrough)")
+    return plain(
+        columns,
+        [
+            (one.words, one.sent, *map(policy, (one.on_cancel, one.on_error)), one.object, one.uploads, one.out)
+            for one in outcomes.ENDINGS
+        ],
+    )
+
+
+def policy(value: str) -> str:
+    return value if value == outcomes.ANY else f"`{value}`"
+
+
+def ways_table() -> list[str]:
+    columns = ("the block is left by", "with", "object", "open uploads")
+    return plain(columns, [(one.words, one.face, one.object, one.uploads) for one in outcomes.WAYS])
+
+
+TABLES = {
+    "docs/metrics.md": {"metrics": metrics_table},
+    "docs/object-store-writer.md": {"endings": endings_table, "ways": ways_table},
+}
+"""Pages that are written by hand but for tables, which stand between two comments."""
+
+
+def with_tables(page: str) -> str:
+    text = (ROOT / page).read_text()
+    for name, make in TABLES[page].items():
+        before, begin, rest = text.partition(f"<!-- generated: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise SystemExit(f"{page} has no place for the table: <!-- generated: {name} --> … <!-- end -->")
+        text = before + begin + "\n".join(["", *make(), "", end]) + after
+    return text
+
+
 def pages() -> dict[Path, str]:
     registry = default_registry()
     nodes = [describe_node(registry.get(kind)) for kind in sorted(BUILTIN)]
@@ -107,6 +172,7 @@ def pages() -> dict[Path, str]:
     made[Path("docs/nodes/README.md")] = index_page(nodes)
     made[Path("docs/cli.md")] = cli_page()
     made[Path("docs/store-answers.md")] = answers_page()
+    made.update({Path(page): with_tables(page) for page in TABLES})
     return made
 
 

@@ -14,6 +14,7 @@ from penstock import errors
 from penstock.cli.console import Exit
 from penstock.engine.load import check_text
 from penstock.errors import PipelineInvalid
+from penstock.metrics import METRICS
 from penstock.nodes.base import NoConfig, Node, node
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
@@ -150,6 +151,12 @@ def test_the_errors_that_are_named_exist():
     for page, code in named():
         if re.fullmatch(r"[A-Z]\w+Error|UpstreamFailed|ChannelClosed|RunCancelled|BadData|UploadGone", code):
             assert hasattr(errors, code), f"{page.name}: {code}"
+
+
+def test_the_metrics_that_are_named_exist():
+    for page in WRITTEN:
+        for name in re.findall(r"\bpenstock_(?:uploads?|object_store|node)_\w+", page.read_text()):
+            assert re.sub("_bucket$", "", name) in METRICS, f"{page.name}: {name}"
 
 
 def test_the_exit_codes_are_those_of_the_command_line():

@@ -13,7 +13,7 @@ SOURCE = ROOT / "src" / "penstock"
 
 VOCABULARY = ["errors", "findings", "packets", "pins", "ports", "channels", "telemetry"]
 # A package may import from itself and from those after it, never from those before it.
-ORDER = ["penstock", "testing", "cli", "engine", "objects", "nodes", "media", "stores", "vocabulary"]
+ORDER = ["penstock", "testing", "cli", "engine", "objects", "nodes", "media", "stores", "metrics", "vocabulary"]
 
 
 def layer(module: str) -> str:

@@ -102,7 +102,17 @@ def _open(arguments: InspectArguments) -> tuple[ObjectStore, str]:
     location = locate(arguments.target, arguments.endpoint)
     if not location.key:
         raise ConfigurationError(f"'{arguments.target}' names no object: the key is missing")
+    if location.kind == "local":
+        _require_file(arguments.target, Path(location.endpoint, location.bucket, location.key))
     return open_location(location, region=arguments.region), location.key
+
+
+def _require_file(target: str, path: Path) -> None:
+    """Refuse what is there but is no file, which the store would only call not found."""
+    if path.is_dir():
+        raise ConfigurationError(f"'{target}' is a directory: name a file in it")
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"'{target}' is a device or a pipe: only files and objects can be inspected")
 
 
 def _probe(file: SeekableObject, name: str) -> tuple[MediaInfo | None, BadData | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.console import Exit, emit, fail, say
@@ -12,6 +13,7 @@ from penstock.nodes.registry import BrokenPlugin, UnknownKind, default_registry
 
 if TYPE_CHECKING:
     from penstock.nodes.describe import NodeDescription
+    from penstock.nodes.types import Table
 
 __all__ = ["describe_command", "list_command", "schema_command"]
 
@@ -66,7 +68,19 @@ def _page(node: NodeDescription) -> str:
             lines.append(f"      {parameter['description']}")
     if node.example:
         lines += ["", "Example:", *(f"  {line}" for line in node.example.splitlines())]
+    for table in node.tables:
+        lines += ["", f"{table.title}:", *_aligned(table), *textwrap.wrap(table.note, 110)]
     return "\n".join(lines) + "\n"
+
+
+def _aligned(table: Table) -> list[str]:
+    """The rows under their headings, each column as wide as its longest cell."""
+    rows = (table.columns, *table.rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell or '-':<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _default(parameter: dict[str, Any]) -> str:

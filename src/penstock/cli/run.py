@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from penstock.cli.console import Exit, fail, human_bytes, leave, say, set_up_logging, show_findings
+from penstock.cli.metrics import serve_metrics
 from penstock.cli.progress import HumanProgress, JsonProgress
 from penstock.cli.recover import recovering
 from penstock.cli.request import STDIO, CommandLineRequest, parse_inputs
@@ -47,6 +49,7 @@ class RunArguments:
     report: Path | None = None
     drain_timeout_s: float = 30.0
     tts_fallback: str | None = None
+    metrics_port: int | None = None
     state: Path | None = None
     as_json: bool = False
 
@@ -68,7 +71,10 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
         fail(error, Exit.USAGE, as_json=arguments.as_json)
     request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
     try:
-        code = anyio.run(_execute_and_report, graph, request, arguments)
+        with serve_metrics(arguments.metrics_port, as_json=arguments.as_json):
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # from now on there is something to clean up
+            code = anyio.run(_execute_and_report, graph, request, arguments)
     except KeyboardInterrupt:
         code = 130
     except PenstockError as error:

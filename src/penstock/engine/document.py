@@ -61,6 +61,10 @@ class Document:
         """Whether the value at ``path`` comes from the command line."""
         return any(path[: len(above)] == above for above in self.overridden)
 
+    def sets(self, path: Path) -> bool:
+        """Whether the command line has set the value at ``path``, or something in it."""
+        return self.is_overridden(path) or any(below[: len(path)] == path for below in self.overridden)
+
     def finding(self, path: Path, message: str, severity: Severity, *, of_value: bool = False) -> Finding:
         """A finding about the value at ``path``."""
         if self.is_overridden(path):

@@ -19,6 +19,7 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 from penstock.engine.build import instantiate, wire
 from penstock.engine.context import Context, RunIdentity
 from penstock.engine.events import Event, EventBus
+from penstock.engine.metering import metered
 from penstock.engine.outcome import Outcome, RunReport
 from penstock.engine.record import NodeRecord
 from penstock.engine.states import NodeState, StopReason
@@ -125,7 +126,7 @@ class Run:
     async def execute(self) -> RunReport:
         """Run to the end and return the report. Waits as long as the stream lasts."""
         started = monotonic()
-        with context(run=self.identity.run_id):
+        with context(run=self.identity.run_id), metered(self):
             self.events.publish(Event(RUN_STARTED, None, {"run_id": self.identity.run_id, "name": self.identity.name}))
             try:
                 units = self._build()

@@ -87,7 +87,7 @@ def validate(
         path: where ``values`` stands in the document.
         document: where places are looked up.
         report: takes the findings.
-        lenient: unknown keys are dropped with a warning.
+        lenient: unknown keys are dropped with a warning, but for those that were set from outside the file.
         noun: what a key is called in messages.
         siblings: keys at ``path`` beside those of the model, to offer when an unknown one is like them.
     """
@@ -103,8 +103,11 @@ def validate(
     for where in unknown:
         known = [*_known_keys(model, where), *(siblings if len(where) == 1 else ())]
         hint = report.nearest(str(where[-1]), known)
-        say = report.warning if lenient else report.error
-        say((*path, *where), f"unknown {noun}{', ignored' if lenient else ''}{hint}")
+        place = (*path, *where)
+        if lenient and not document.sets(place):
+            report.warning(place, f"unknown {noun}, ignored{hint}")
+        else:
+            report.error(place, f"unknown {noun}{hint}")
     if lenient and unknown:
         return validate(model, _without(values, unknown), path, document, report, lenient=True, noun=noun)
     _report_rest(model, located, path, document, report)

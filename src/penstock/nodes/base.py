@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import anyio
 
     from penstock.channels import Receiver, Sender
+    from penstock.nodes.types import Table
     from penstock.packets import Packet
 
 __all__ = [
@@ -192,6 +193,11 @@ class _Described(Generic[C]):
     def pins(cls, config: C) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:  # noqa: ARG003 - for overriding
         """The pins that a node with this configuration has; by default those of the class."""
         return cls.inputs, cls.outputs
+
+    @classmethod
+    def tables(cls) -> Sequence[Table]:
+        """What else there is to know of the kind, for its reference page; none by default."""
+        return ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.kind}>"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from penstock.nodes.registry import NodeClass
+    from penstock.nodes.types import Table
     from penstock.pins import InputPin, OutputPin
 
 __all__ = ["EDGES", "NodeDescription", "describe_node", "show_default", "summary"]
@@ -38,6 +39,7 @@ class NodeDescription:
         pins_note: says so where another configuration gives other pins, else empty.
         parameters: ``{"name", "type", "default", "required", "description"}`` each.
         example: the node in a pipeline file, as YAML.
+        tables: what else there is to know; see ``penstock.nodes.types.Table``.
         schema: JSON Schema of the parameters.
     """
 
@@ -49,6 +51,7 @@ class NodeDescription:
     pins_note: str
     parameters: list[dict[str, Any]]
     example: str
+    tables: tuple[Table, ...]
     schema: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def describe_node(cls: NodeClass) -> NodeDescription:
         pins_note=PINS_VARY if _has_pins_of_its_own(cls) else "",
         parameters=[_parameter(cls, name, field, schema) for name, field in schema.get("properties", {}).items()],
         example=_example(cls),
+        tables=tuple(cls.tables()),
         schema=schema,
     )
 

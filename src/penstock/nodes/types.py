@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
-__all__ = ["SIZE_FORMAT", "ByteSize", "parse_byte_size", "show_byte_size"]
+__all__ = ["SIZE_FORMAT", "ByteSize", "Table", "parse_byte_size", "show_byte_size"]
 
 SIZE_FORMAT: Final = "byte-size"
 """The ``format`` by which a size is known in a JSON Schema."""
@@ -67,3 +68,21 @@ class _OrText:
 
 ByteSize = Annotated[int, _OrText(), BeforeValidator(parse_byte_size)]
 """A number of bytes, given as an integer or as text with a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What there is to know of a kind beside its parameters.
+
+    Attributes:
+        title: of the table.
+        note: what the cells mean, in a sentence or two.
+        columns, rows: words for people; the first cell of a row names it.
+        records: the same for programs, one for each row.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    records: tuple[dict[str, Any], ...] = ()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -34,7 +35,6 @@ from penstock.errors import (
     Unsupported,
 )
 from penstock.stores.base import (
-    GIB,
     MIB,
     Body,
     Capability,
@@ -45,7 +45,7 @@ from penstock.stores.base import (
     body_size,
 )
 from penstock.stores.operation import Operation
-from penstock.stores.single_put import SinglePut
+from penstock.stores.single_put import CAPABILITY, SinglePut
 
 __all__ = ["OpenDALStore"]
 
@@ -93,17 +93,9 @@ class OpenDALStore(SinglePut):
             raise ConfigurationError(f"opendal+{service}: the service cannot write, read, describe and delete objects")
         self._renames = bool(can.rename)
         self._lists = bool(can.list)
-        self._capability = Capability(
-            multipart=False,
-            min_part_bytes=1,
-            max_part_bytes=GIB,
-            max_parts=1,
-            max_object_bytes=GIB,
-            max_put_bytes=GIB,
+        self._capability = replace(
+            CAPABILITY,
             conditional_put=bool(can.write_with_if_not_exists) and not self._renames,
-            conditional_complete=False,
-            lists_uploads=False,
-            lists_in_order=False,
             etags=bool(can.write_with_if_match or can.stat_with_if_match),
             properties=bool(can.write_with_content_type and can.write_with_user_metadata),
             extras=frozenset(name for name in EXTRAS if getattr(can, f"write_with_{name}")),

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from penstock.errors import Unsupported
-from penstock.stores.base import Body, Checksum, ObjectProperties, PartInfo, PutResult, UploadInfo
+from penstock.stores.base import (
+    GIB,
+    Body,
+    Capability,
+    Checksum,
+    ObjectProperties,
+    PartInfo,
+    PutResult,
+    UploadInfo,
+)
 from penstock.stores.operation import Operation
 
-__all__ = ["SinglePut"]
+__all__ = ["CAPABILITY", "VARIES", "SinglePut"]
+
+CAPABILITY: Final = Capability(
+    multipart=False,
+    min_part_bytes=1,
+    max_part_bytes=GIB,
+    max_parts=1,
+    max_object_bytes=GIB,
+    max_put_bytes=GIB,
+    conditional_put=False,
+    conditional_complete=False,
+    lists_uploads=False,
+    lists_in_order=False,
+    etags=False,
+    properties=False,
+)
+"""The least that such a store can do; each service adds to it."""
+
+VARIES: Final = frozenset({"conditional_put", "etags", "properties", "extras"})
+"""What depends on the service."""
 
 
 class SinglePut:

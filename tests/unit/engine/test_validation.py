@@ -3,8 +3,10 @@ from pipeline_kinds import checked
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from penstock.engine.document import read_document
+from penstock.engine.load import check_text
 from penstock.engine.report import Report
 from penstock.engine.validation import validate
+from penstock.errors import PipelineInvalid
 
 HEAD = "nodes:\n  src: {kind: test::source}\n  up:\n    kind: test::store\n    needs: src\n    params:\n"
 
@@ -162,3 +164,14 @@ def test_what_a_validator_takes_for_missing_is_placed_once(text, place):
     report = Report(document)
     assert validate(Pruning, document.root, (), document, report) is None
     assert [str(finding) for finding in report.findings] == [f"p.yml:{place}: is required"]
+
+
+def test_a_key_that_a_lenient_kind_would_ignore_in_the_file_is_an_error_on_the_command_line():
+    """What stands in a file may be meant for another program; what is typed is meant for this one."""
+    text = "nodes:\n  source: {kind: core::file_reader, params: {path: a}}\n  up: {kind: core::sink, needs: source}\n"
+    _, warnings = check_text(text.replace("core::sink,", "core::sink, params: {x: 1},"), env={})
+    assert [str(one).partition("nodes.")[2] for one in warnings] == ["up.params.x: unknown parameter, ignored"]
+    for override, place in (("up.x=1", "--set: "), ("up.x.y=1", "<pipeline>:3:3: ")):
+        with pytest.raises(PipelineInvalid) as caught:
+            check_text(text, overrides=[override], env={})
+        assert [str(one) for one in caught.value.findings] == [f"{place}nodes.up.params.x: unknown parameter"]

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.nodes.objects.key_template import KeyTemplate
 from penstock.nodes.objects.place import StorePlaceConfig
-from penstock.nodes.objects.properties import PropertyParameters
+from penstock.nodes.objects.properties import HeaderValue, PropertyParameters
 from penstock.nodes.objects.rotation import RotateConfig
 from penstock.nodes.types import ByteSize
 
@@ -57,7 +57,7 @@ class WriterParameters(DurabilityParameters, StorePlaceConfig):
         description="Checksum that goes with the bytes, for the store to refuse what was damaged on the way. auto: the "
         "strongest that the store is known to verify, or none.",
     )
-    content_type: str | None = Field(
+    content_type: HeaderValue | None = Field(
         None, min_length=1, description="Media type of the object; by default that of the first packet."
     )
     metadata: dict[str, str] = Field(

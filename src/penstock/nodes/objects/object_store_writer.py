@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from penstock.nodes.base import NodeContext
     from penstock.nodes.objects.key_series import KeySeries
+    from penstock.nodes.types import Table
     from penstock.packets import Buffer, Packet
     from penstock.stores.base import MultipartStore
     from penstock.stores.multipart import UploadOptions, UploadWriter
@@ -62,6 +63,12 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     @classmethod
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
         return cls.inputs, (OutputPin("out", PASSTHROUGH),) if config.passthrough else ()
+
+    @classmethod
+    def tables(cls) -> Sequence[Table]:
+        from penstock.nodes.objects.store_table import store_tables
+
+        return store_tables()
 
     async def prepare(self, ctx: NodeContext) -> None:
         """Open the store and see that the bucket is there and lets us in.

@@ -128,6 +128,17 @@ class StorePlaceConfig(NodeConfig):
             raise PydanticKnownError("string_too_short", {"min_length": 1})
         return value
 
+    @field_validator("url", "bucket")
+    @classmethod
+    def _names_a_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        from penstock.nodes.objects.place_rules import check_bucket, check_port
+
+        endpoint = value if info.field_name == "url" else info.data.get("endpoint")
+        if value is not None and endpoint is not None:
+            check_port(endpoint)
+            check_bucket(endpoint, None if info.field_name == "url" else value)
+        return value
+
     @field_validator("key")
     @classmethod
     def _key_is_a_template(cls, value: str | None) -> str | None:
@@ -138,6 +149,7 @@ class StorePlaceConfig(NodeConfig):
     @field_validator("url", "endpoint")
     @classmethod
     def _names_a_store(cls, value: str | None, info: ValidationInfo) -> str | None:
+        from penstock.nodes.objects.place_rules import check_port
         from penstock.stores.resolve import parse_endpoint, parse_url
 
         if value is None:
@@ -145,6 +157,7 @@ class StorePlaceConfig(NodeConfig):
         try:
             if info.field_name == "endpoint":
                 parse_endpoint(value, "bucket")
+                check_port(value)
             elif not parse_url(value).key:
                 raise ValueError("names no key: write the object's key behind the bucket")
             else:

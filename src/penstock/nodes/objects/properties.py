@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from penstock.stores.properties import ObjectProperties
 
-__all__ = ["PropertyParameters"]
+__all__ = ["HeaderValue", "PropertyParameters"]
 
 HEADER: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 MAX_TAGS: Final = 10

@@ -25,7 +25,6 @@ from typing import TypeVar
 
 from penstock.errors import NotFound, ObjectChanged, PermissionDenied, StoreError, UploadGone
 from penstock.stores.base import (
-    GIB,
     Body,
     Capability,
     Checksum,
@@ -37,6 +36,7 @@ from penstock.stores.base import (
 )
 from penstock.stores.local import files
 from penstock.stores.local.keys import PRIVATE, InvalidKey, key_path
+from penstock.stores.local.limits import CAPABILITY
 from penstock.stores.local.uploads import Upload, list_uploads
 from penstock.stores.offload import run_to_end
 from penstock.stores.operation import Operation
@@ -45,7 +45,6 @@ from penstock.stores.properties import HTTP_EXTRAS
 __all__ = ["LocalStore"]
 
 READ_BYTES = 1 << 20
-UNLIMITED = 1 << 60
 
 T = TypeVar("T")
 
@@ -67,16 +66,7 @@ class LocalStore:
     @cached_property
     def capability(self) -> Capability:
         keeps = files.keeps_properties(files.nearest_directory(self._root))
-        return Capability(
-            min_part_bytes=0,
-            max_part_bytes=GIB,
-            max_parts=UNLIMITED,
-            max_object_bytes=UNLIMITED,
-            max_put_bytes=UNLIMITED,
-            properties=keeps,
-            extras=HTTP_EXTRAS | {"tags"} if keeps else frozenset(),
-            in_place=True,
-        )
+        return replace(CAPABILITY, properties=True, extras=HTTP_EXTRAS | {"tags"}) if keeps else CAPABILITY
 
     def __repr__(self) -> str:
         return f"<LocalStore {self._root}>"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from penstock.metrics import UploadMeter
     from penstock.stores.base import MultipartStore
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import History, PartBuffer
@@ -40,7 +41,11 @@ class PartCutter:
         options: their sizes, and how much may be held.
         digest: takes every byte once, in order.
         transfer: sends them.
+        meter: told how long a write has to wait.
         on_wait: told why a write has to wait.
+
+    Attributes:
+        buffer: the part that is being filled.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class PartCutter:
         options: UploadOptions,
         digest: UploadDigest,
         transfer: Transfer,
+        meter: UploadMeter,
         on_wait: Callable[[str], None],
     ) -> None:
         self._multipart = store.capability.multipart
@@ -59,14 +65,15 @@ class PartCutter:
         self._sender = transfer.sender
         self._state = transfer.state
         self._journal = transfer.journal
-        self._buffer: PartBuffer = BlockBuffer(digest.update) if self._journal is None else self._journal.buffer(digest)
+        self.buffer: PartBuffer = BlockBuffer(digest.update) if self._journal is None else self._journal.buffer(digest)
+        self._meter = meter
         self._on_wait = on_wait
         self._group: TaskGroup | None = None
 
     @property
     def size(self) -> int:
         """Bytes accepted so far."""
-        return self._state.planned_bytes + self._buffer.size
+        return self._state.planned_bytes + self.buffer.size
 
     def begin(self, group: TaskGroup, history: History | None) -> None:
         """Send parts in ``group``, after those that another process has cut.
@@ -78,13 +85,13 @@ class PartCutter:
         if self._journal is None:
             return
         if history is not None:
-            restore(history, self._state, self._plan, self._digest, self._buffer, self._journal.place)
+            restore(history, self._state, self._plan, self._digest, self.buffer, self._journal.place)
         if self._multipart:
             self._sender.start_pump(group)
 
     def take_small(self, data: bytes) -> bool:
         """Take ``data`` if that takes no thought; return whether it was taken."""
-        return self._transfer.failures.first is None and self._buffer.add_small(data)
+        return self._transfer.failures.first is None and self.buffer.add_small(data)
 
     async def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Take buffers in order; waits where there is no room, and with a journal until they are in it.
@@ -94,30 +101,32 @@ class PartCutter:
             SpoolError: the journal has failed.
         """
         for piece in gather(buffers):
-            rest: bytes | memoryview | None = piece
+            rest: bytes | memoryview | None = piece or None
             while rest is not None:
-                if not self._buffer.room:
-                    await self._begin_part()
-                rest = self._buffer.add(rest)
-                if not self._buffer.room:
-                    await self._send()
+                if not self.buffer.room:
+                    with self._meter.waiting():
+                        await self._begin_part()
+                rest = self.buffer.add(rest)
+                if not self.buffer.room:
+                    with self._meter.waiting():
+                        await self._send()
         if self._journal is not None:
             await self._flush()
             await self._journal.settle()
 
     async def end(self) -> None:
         """Cut the last part; an object without a byte has one, too."""
-        if self._buffer.size or self._state.next_number == 1:
+        if self.buffer.size or self._state.next_number == 1:
             await self._cut()
-        self._buffer.close()
+        self.buffer.close()
 
     def close(self) -> None:
         """Take no more."""
-        self._buffer.close()
+        self.buffer.close()
 
     async def _begin_part(self) -> None:
         size = self._plan.size(self._state.next_number, self._state.planned_bytes)
-        if not size or (self._buffer.size and not self._multipart):  # the one part is full
+        if not size or (self.buffer.size and not self._multipart):  # the one part is full
             most = self._plan.capacity_bytes
             raise StoreError(
                 f"the object would outgrow {most} bytes; raise chunk_size or memory_limit",
@@ -126,7 +135,8 @@ class PartCutter:
                 upload_id=self._state.upload_id,
             )
         await self._sender.wait_until(lambda: self._has_room(size))
-        self._buffer.start(size, self._state.next_number)
+        self.buffer.start(size, self._state.next_number)
+        self._meter.part_begun(self._state.next_number)
 
     def _has_room(self, size: int) -> bool:
         if self._journal is not None:
@@ -146,13 +156,13 @@ class PartCutter:
 
     async def _cut(self) -> None:
         await self._flush()
-        size = self._buffer.size
+        size = self.buffer.size
         crcs = self._digest.part_crcs()
-        self._state.cut(self._buffer.take(), size, self._digest.end_part(), crcs)
+        self._state.cut(self.buffer.take(), size, self._digest.end_part(), crcs)
 
     async def _flush(self) -> None:
         """Write what was added into the journal; waits while its disk is full."""
-        while not self._buffer.flush():
+        while not self.buffer.flush():
             self._on_wait(f"the disk of {self._journal.place if self._journal else 'the journal'} is full")
             with anyio.move_on_after(DISK_FULL_WAIT_S):
                 await self._sender.change()

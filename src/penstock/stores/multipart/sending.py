@@ -52,7 +52,7 @@ class Sender:
         digest: what goes with a part.
         failures: where an error that is final is noted.
         begin: opens the upload.
-        on_part: told of every part that is stored.
+        on_part: told of every part that is stored, and of the bytes of all.
         on_trouble: told of every failure after which the pump goes on.
         journal: where stored parts are written down.
     """
@@ -67,7 +67,7 @@ class Sender:
         failures: Failures,
         *,
         begin: Callable[[], Awaitable[None]],
-        on_part: Callable[[Part], None],
+        on_part: Callable[[Part, int], None],
         on_trouble: Callable[[StoreError], None],
         journal: UploadJournal | None = None,
     ) -> None:
@@ -263,4 +263,4 @@ class Sender:
             self._journal.stored(info, part.offset, part.crcs)
         self._state.stored(part, info)
         self._tries = 0
-        self._on_part(part)
+        self._on_part(part, self._state.stored_bytes)

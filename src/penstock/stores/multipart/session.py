@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from penstock.metrics import METERS
 from penstock.stores.multipart.records import UploadOptions
 from penstock.stores.multipart.writer import UploadWriter
 
@@ -48,6 +49,7 @@ async def open_upload(
         StoreError: the upload failed and was aborted; of several errors the first, the others as its notes.
     """
     writer = UploadWriter(store, key, options or UploadOptions(), on_event, journal)
+    METERS.open(writer.meter, writer)
     try:
         async with anyio.create_task_group() as group:
             try:
@@ -62,3 +64,5 @@ async def open_upload(
         first = writer.failures.blame(error)
         await writer.abandon(first)
         raise first from first.__cause__
+    finally:
+        METERS.close(writer.meter)

@@ -57,8 +57,8 @@ class Transfer:
         key: str,
         options: UploadOptions,
         digest: UploadDigest,
-        on_part: Callable[[Part], None],
-        on_retry: Callable[[str], None],
+        on_part: Callable[[Part, int], None],
+        on_retry: Callable[[StoreError], None],
         journal: UploadJournal | None = None,
     ) -> None:
         self.state = UploadState()
@@ -86,7 +86,7 @@ class Transfer:
             self.failures,
             begin=self._open,
             on_part=on_part,
-            on_trouble=lambda error: on_retry(str(error)),
+            on_trouble=on_retry,
             journal=journal,
         )
 
@@ -289,6 +289,6 @@ class Transfer:
     def _count_retry(self, call: Call, error: StoreError, tries: int, wait_s: float) -> None:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
-        self._on_retry(str(error))
+        self._on_retry(error)
         if call.operation == "create_multipart" and may_leave_stray(error):
             self._lost_creates += 1

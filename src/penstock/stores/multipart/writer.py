@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from penstock.errors import StoreError, describe
+from penstock.metrics import UploadMeter
 from penstock.stores.checksums import choose_checksum
+from penstock.stores.layers.metered import MeteredLayer, store_label
 from penstock.stores.multipart.cutter import PartCutter
 from penstock.stores.multipart.digest import UploadDigest
 from penstock.stores.multipart.records import UploadResult
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase
+from penstock.stores.multipart.telling import UploadTeller
 from penstock.stores.multipart.transfer import Transfer
 from penstock.stores.properties import require_supported
 from penstock.telemetry import (
@@ -26,8 +29,6 @@ from penstock.telemetry import (
     OBJECT_COMMITTED,
     OBJECT_FAILED,
     OBJECT_KEPT,
-    OBJECT_RETRYING,
-    PART_COMPLETE,
     logger,
 )
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from penstock.stores.multipart.failures import Failures
     from penstock.stores.multipart.journal import UploadJournal
     from penstock.stores.multipart.records import UploadOptions
-    from penstock.stores.multipart.state import Part
 
 __all__ = ["UploadWriter"]
 
@@ -50,6 +50,7 @@ class UploadWriter:
 
     Attributes:
         result: the committed object, once it is.
+        meter: what it counts, for ``penstock.metrics``.
     """
 
     def __init__(
@@ -66,10 +67,17 @@ class UploadWriter:
         require_supported(options.properties, store.capability, store.url)
         self._digest = UploadDigest(choose_checksum(options.checksum, store.capability, store.url))
         self._journal = journal
-        self._transfer = Transfer(store, key, options, self._digest, self._part_stored, self._retrying, journal)
-        self._cutter = PartCutter(store, options, self._digest, self._transfer, self._retrying)
-        self._state = self._transfer.state
-        self._on_event = on_event
+        self.meter = UploadMeter(
+            store_label(store.url), lambda: (state.planned_bytes + buffer.size, state.stored_bytes, state.in_flight)
+        )
+        self._teller = UploadTeller(store.url, lambda: self.key, self.meter, on_event)
+        metered = MeteredLayer(store, self.meter)
+        self._transfer = Transfer(
+            metered, key, options, self._digest, self._teller.part_stored, self._teller.retrying, journal
+        )
+        self._cutter = PartCutter(store, options, self._digest, self._transfer, self.meter, self._teller.waiting)
+        self._state = state = self._transfer.state
+        buffer = self._cutter.buffer
         self._started = time.monotonic()
         self._busy = False
         self._cut_short = False
@@ -169,7 +177,8 @@ class UploadWriter:
             self._journal.ended("stopped", self.size, self._digest.checksum())
         self._journal.kept(reason)
         self._state.move(Phase.KEPT)
-        self._emit(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)
+        self.meter.ended("kept")
+        self._teller.tell(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)
 
     @property
     def size(self) -> int:
@@ -248,11 +257,13 @@ class UploadWriter:
             logger.warning("%s", problem)
         if self._journal is not None and made is None:
             self._journal.dropped() if problem is None else self._journal.kept(problem)
-        self._emit(event, reason=reason, size=self.size, left=problem)
+        self.meter.ended("failed" if event == OBJECT_FAILED else "aborted")
+        self._teller.tell(event, reason=reason, size=self.size, left=problem)
         return problem
 
     def _committed(self, made: PutResult, *, incomplete: bool) -> UploadResult:
         self._state.move(Phase.COMMITTED)
+        self.meter.ended("incomplete" if incomplete else "completed")
         parts = len(self._state.stored_parts())
         seconds = time.monotonic() - self._started
         self.result = UploadResult(
@@ -270,18 +281,8 @@ class UploadWriter:
         )
         if self._journal is not None:
             self._journal.committed(self.result.as_fields())
-        self._emit(OBJECT_COMMITTED, **self.result.as_fields())
+        self._teller.tell(OBJECT_COMMITTED, **self.result.as_fields())
         return self.result
-
-    def _part_stored(self, part: Part) -> None:
-        self._emit(PART_COMPLETE, part=part.number, size=part.size, stored_bytes=self._state.stored_bytes)
-
-    def _retrying(self, reason: str) -> None:
-        self._emit(OBJECT_RETRYING, reason=reason)
-
-    def _emit(self, event: str, **fields: Any) -> None:
-        if self._on_event is not None:
-            self._on_event(event, {"url": self.url, "key": self.key, **fields})
 
     def _check_writable(self) -> None:
         if self.failures.first is not None:

@@ -35,6 +35,7 @@ from penstock.stores.transport.exchange import (
     exchange,
 )
 from penstock.stores.transport.failures import failure, translate
+from penstock.stores.transport.proxies import warn_of_proxy
 from penstock.stores.verdicts import Breakdown
 
 __all__ = ["ThreadTransport"]
@@ -70,6 +71,7 @@ class ThreadTransport:
         self._progress_timeout_s = progress_timeout_s
         self._ca_file = ca_file
         self._tls_context: ssl.SSLContext | None = None
+        warn_of_proxy(origin)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix=f"http-{origin.host}")
         self._lock = threading.Lock()
         self._idle: deque[Connection] = deque()

@@ -63,7 +63,7 @@ def test_the_defaults_are_those_of_pipeline_files_in_the_field():
     config = ObjectStoreWriterConfig.model_validate(PLACE)
     assert (config.region, config.chunk_size, config.passthrough) == ("us-east-1", 5242880, False)
     assert (config.parts_in_flight, config.memory_limit) == (4, 64 * MIB)
-    assert (config.on_cancel, config.on_error) == ("commit", "abort")
+    assert (config.on_cancel, config.on_error) == ("commit", None)
 
 
 @pytest.mark.parametrize("field", ["endpoint", "bucket", "key"])
@@ -100,7 +100,7 @@ def test_a_url_stands_for_endpoint_bucket_and_key():
 
 def test_every_error_is_said_at_its_field():
     found = errors(
-        endpoint="gopher://x", bucket="", key="{seqq}", chunk_size=1, parts_in_flight=0, on_error="keep", colour="red"
+        endpoint="gopher://x", bucket="", key="{seqq}", chunk_size=1, parts_in_flight=0, on_error="explode", colour="red"
     )
     assert set(found) == {"endpoint", "bucket", "key", "chunk_size", "parts_in_flight", "on_error", "colour"}
     assert "unknown field {seqq}" in found["key"]
