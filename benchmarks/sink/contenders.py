@@ -16,9 +16,12 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workload import MIB, Job, Packets, blocks
+
+if TYPE_CHECKING:
+    from penstock.stores.base import MultipartStore
 
 Run = Callable[[Job, Packets], Awaitable[None]]
 CHILDREN: set[int] = set()
@@ -54,28 +57,38 @@ async def source_alone(_: Job, source: Packets) -> None:
 # -- penstock -----------------------------------------------------------------------------------------
 
 
-async def penstock(job: Job, source: Packets) -> None:
+def penstock_store(job: Job) -> MultipartStore:
     from penstock.stores.credentials import CredentialSettings
-    from penstock.stores.multipart import UploadOptions, open_upload
     from penstock.stores.resolve import open_store
 
-    credentials = CredentialSettings(access_key_id=job.access_key_id, secret_access_key=job.secret_access_key)
-    store = open_store(
+    return open_store(
         job.endpoint,
         job.bucket,
         region=job.region,
-        credentials=credentials,
+        credentials=CredentialSettings(access_key_id=job.access_key_id, secret_access_key=job.secret_access_key),
         connections=job.in_flight + 1,
         store="aws",  # as Amazon S3 is written to: CRC-64/NVME of every part and of the object, no MD5
     )
+
+
+async def penstock(job: Job, source: Packets, durability: str = "none") -> None:
+    from penstock.stores.durable import Spool, StateDirectory, UploadRecord
+    from penstock.stores.multipart import UploadOptions, open_upload
+
+    store = penstock_store(job)
     limit = (job.in_flight + 1) * job.part
     options = UploadOptions(chunk_size=job.part, parts_in_flight=job.in_flight, memory_limit=limit)
-    try:
-        async with open_upload(store, job.key, options) as upload:
-            async for batch in source:
-                await upload.write_many(batch)
-    finally:
-        await store.aclose()
+    journal = None
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as state:
+        if durability != "none":
+            record = UploadRecord("benchmark", job.key, store.url, options=options, durability=durability)
+            journal = Spool.create(StateDirectory(state), record)
+        try:
+            async with open_upload(store, job.key, options, journal=journal) as upload:
+                async for batch in source:
+                    await upload.write_many(batch)
+        finally:
+            await store.aclose()
 
 
 # -- in Rust ------------------------------------------------------------------------------------------

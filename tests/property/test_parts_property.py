@@ -16,6 +16,11 @@ buffers = st.lists(
 )
 
 
+def taken(buffer: BlockBuffer) -> bytes:
+    with buffer.take().open() as body:
+        return b"".join(body)
+
+
 def cut(pieces, plan) -> list[bytes]:
     """Cut pieces into parts as the writer does."""
     parts = []
@@ -25,13 +30,13 @@ def cut(pieces, plan) -> list[bytes]:
         rest = piece
         while rest is not None:
             if not buffer.room:
-                buffer.start(plan.size(len(parts) + 1, offset))
+                buffer.start(plan.size(len(parts) + 1, offset), len(parts) + 1)
             rest = buffer.add(rest)
             if not buffer.room:
-                parts.append(b"".join(buffer.take()))
+                parts.append(taken(buffer))
                 offset += len(parts[-1])
     if buffer.size:
-        parts.append(b"".join(buffer.take()))
+        parts.append(taken(buffer))
     return parts
 
 
