@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from penstock.stores.base import Checksum, PartInfo
     from penstock.stores.durable.directory import Lock, StateDirectory
     from penstock.stores.durable.record import UploadRecord
+    from penstock.stores.durable.syncing import SyncGroup
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import Ending, History
 
@@ -85,6 +86,7 @@ class Spool:
         self._retained_bytes = sum(self._slots[part].size for part in self._retained)
         self._stored_bytes = sum(part.info.size for part in history.stored.values()) if history else 0
         self._spare: list[Slot] = []
+        self._group: SyncGroup | None = None
         self._round = _Round()
         self._next = _Round()
         self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained_bytes
@@ -168,8 +170,10 @@ class Spool:
     async def settle(self) -> None:
         """Wait for the disk, with ``power``."""
         if self._syncs and self._next:
+            if self._group is None:
+                self._group = sync_group(self._lock.directory, self._limits.sync_interval_s)
             with self._failing():
-                await sync_group(self._lock.directory, self._limits.sync_interval_s).wait(self)
+                await self._group.wait(self)
 
     def begin_sync(self) -> Sequence[tuple[int, Callable[[], None]]]:
         """What the group is to sync; see ``Syncable``."""

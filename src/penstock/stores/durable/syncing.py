@@ -43,8 +43,8 @@ class SyncGroup:
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
-        self._waiting: dict[Syncable, None] = {}
-        self._round: asyncio.Future[None] | None = None
+        self._items: dict[Syncable, None] = {}
+        self._waiters: list[asyncio.Future[None]] = []
         self._runner: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._shared = False
@@ -56,32 +56,41 @@ class SyncGroup:
             OSError: the disk failed; whether anything of this round is durable is not known.
         """
         loop = asyncio.get_running_loop()
-        self._waiting[item] = None
-        if self._round is None:
-            self._round = loop.create_future()
-            self._round.add_done_callback(_seen)
+        self._items[item] = None
+        done = loop.create_future()
+        self._waiters.append(done)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
-        await asyncio.shield(self._round)
+        await done
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while self._round is not None:
+            while self._items:
                 if self._shared:
                     await asyncio.sleep(self._begun + self._interval_s - loop.time())
                 self._begun = loop.time()
-                items, self._waiting = self._waiting, {}
+                items, self._items = self._items, {}
+                waiters, self._waiters = self._waiters, []
                 self._shared = len(items) > 1
-                done, self._round = self._round, None
+                failure = None
                 try:
                     await _sync_all(items)
                 except OSError as error:
-                    done.set_exception(error)
-                else:
-                    done.set_result(None)
+                    failure = error
+                for waiter in waiters:
+                    _tell(waiter, failure)
         finally:
             self._runner = None
+
+
+def _tell(waiter: asyncio.Future[None], failure: OSError | None) -> None:
+    if waiter.done():  # it was cancelled
+        return
+    if failure is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(failure)
 
 
 async def _sync_all(items: dict[Syncable, None]) -> None:
@@ -101,11 +110,6 @@ def _sync(work: Sequence[tuple[int, Callable[[], None]]]) -> None:
         return
     for descriptor, _ in work:
         sync_file(descriptor)
-
-
-def _seen(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()  # each waiter has it too, unless it was cancelled
 
 
 _groups: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, float], SyncGroup]] = WeakKeyDictionary()

@@ -100,7 +100,7 @@ def test_a_url_stands_for_endpoint_bucket_and_key():
 
 def test_every_error_is_said_at_its_field():
     found = errors(
-        endpoint="gopher://x", bucket="", key="{seqq}", chunk_size=1, parts_in_flight=0, on_error="explode", colour="red"
+        endpoint="gopher://x", bucket="", key="{seqq}", chunk_size=1, parts_in_flight=0, on_error="shout", colour="red"
     )
     assert set(found) == {"endpoint", "bucket", "key", "chunk_size", "parts_in_flight", "on_error", "colour"}
     assert "unknown field {seqq}" in found["key"]
