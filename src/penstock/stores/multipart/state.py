@@ -86,6 +86,7 @@ class UploadState:
         upload_id: the store's handle, once there is one.
         planned_bytes: bytes of all parts that were cut.
         stored_bytes: bytes of the parts that the store has acknowledged.
+        dropped_bytes: bytes of parts that were given up: their numbers are left out, and the object lacks them.
     """
 
     def __init__(self) -> None:
@@ -93,11 +94,13 @@ class UploadState:
         self.upload_id: str | None = None
         self.planned_bytes = 0
         self.stored_bytes = 0
+        self.dropped_bytes = 0
         self._planned = 0
         self._waiting: dict[int, Part] = {}
         self._in_flight: dict[int, Part] = {}
         self._stored: dict[int, PartInfo] = {}
         self._done: dict[int, Part] = {}
+        self._gaps: dict[int, Part] = {}
 
     # -- phases ---------------------------------------------------------------------------------------
 
@@ -152,8 +155,13 @@ class UploadState:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of cut parts that are not stored yet, and so are held in memory."""
-        return self.planned_bytes - self.stored_bytes
+        """Bytes of cut parts that are not stored yet, and so are held."""
+        return self.object_bytes - self.stored_bytes
+
+    @property
+    def object_bytes(self) -> int:
+        """Bytes of all parts that the object is made of."""
+        return self.planned_bytes - self.dropped_bytes
 
     def cut(
         self, content: Content, size: int, checksum: Checksum | None = None, crcs: Mapping[str, int] | None = None
@@ -185,8 +193,15 @@ class UploadState:
         del self._waiting[part.number]
         self._keep(part, info)
 
+    def drop(self, part: Part) -> None:
+        """Give a waiting part up; the object will lack it."""
+        if self._waiting.pop(part.number, None) is None:
+            raise IllegalTransition(f"part {part.number} is not waiting")
+        self._gaps[part.number] = replace(part, content=EMPTY)
+        self.dropped_bytes += part.size
+
     def every_part(self, contents: Mapping[int, Content]) -> list[Part]:
-        """All parts that were cut, in order; those that are stored with the bytes that ``contents`` has of them."""
+        """All parts that were cut and not dropped, in order; those that are stored with the bytes that ``contents`` has of them."""
         parts = {**self._waiting, **self._in_flight, **self._done}
         for number in self._done:
             parts[number] = replace(parts[number], content=contents.get(number, EMPTY))
@@ -198,7 +213,7 @@ class UploadState:
         Raises:
             IllegalTransition: parts are in flight.
         """
-        if self._in_flight or len(parts) != self._planned:
+        if self._in_flight or len(parts) != self._planned - len(self._gaps):
             raise IllegalTransition("parts are in flight, or would be lost")
         self.move(Phase.BUFFERING)
         self.upload_id = None
