@@ -25,6 +25,7 @@ __all__ = [
     "OBJECT_COMMITTED",
     "OBJECT_CONTINUED",
     "OBJECT_FAILED",
+    "OBJECT_GAP",
     "OBJECT_KEPT",
     "OBJECT_RESUMED",
     "OBJECT_RETRYING",
@@ -49,6 +50,7 @@ OBJECT_COMMITTED: Final = "object.committed"
 OBJECT_CONTINUED: Final = "object.continued"
 OBJECT_ABORTED: Final = "object.aborted"
 OBJECT_FAILED: Final = "object.failed"
+OBJECT_GAP: Final = "object.gap"
 OBJECT_KEPT: Final = "object.kept"
 OBJECT_RESUMED: Final = "object.resumed"
 OBJECT_RETRYING: Final = "object.retrying"

@@ -42,6 +42,7 @@ class UploadMeter:
         "_accepted",
         "_begun",
         "_clock",
+        "_dropped",
         "_durations",
         "_outcome",
         "_parts",
@@ -62,6 +63,7 @@ class UploadMeter:
         self._clock = clock
         self._accepted = 0
         self._seen = 0
+        self._dropped = 0
         self._outcome: UploadOutcome | None = None
         self._begun: dict[int, float] = {}
         self._parts = 0
@@ -80,6 +82,11 @@ class UploadMeter:
     def part_stored(self, number: int) -> None:
         """The store has acknowledged a part."""
         self._parts += 1
+        self._begun.pop(number, None)
+
+    def dropped(self, number: int, size: int) -> None:
+        """A part was given up."""
+        self._dropped += size
         self._begun.pop(number, None)
 
     def retried(self, reason: str) -> None:
@@ -120,10 +127,15 @@ class UploadMeter:
         accepted, acknowledged, in_flight = self._sizes()
         if outcome is None:
             self._seen = accepted = max(self._seen, accepted)  # less, while the writer is cutting a part
-            self._read_open(into, accepted, max(0, accepted - acknowledged), in_flight)
+            at_risk = accepted - self._dropped
+            into.put("penstock_upload_dropped_bytes_total", self._dropped)
+            self._read_open(into, at_risk, max(0, at_risk - acknowledged), in_flight)
         else:
             accepted = self._accepted
-            into.put(f"penstock_upload_{BECAME.get(outcome, 'dropped')}_bytes_total", accepted)
+            became = BECAME.get(outcome, "dropped")
+            into.put("penstock_upload_dropped_bytes_total", accepted if became == "dropped" else self._dropped)
+            if became != "dropped":
+                into.put(f"penstock_upload_{became}_bytes_total", accepted - self._dropped)
             into.put("penstock_uploads_total", 1, outcome)
         into.put("penstock_upload_bytes_total", accepted)
         into.put("penstock_upload_parts_total", self._parts)
@@ -135,9 +147,9 @@ class UploadMeter:
         for operation, durations in self._durations.copy().items():
             into.put_histogram("penstock_object_store_request_duration_seconds", durations, self._store, operation)
 
-    def _read_open(self, into: Reading, accepted: int, unacked: int, in_flight: int) -> None:
+    def _read_open(self, into: Reading, at_risk: int, unacked: int, in_flight: int) -> None:
         into.put("penstock_uploads_in_progress", 1)
-        into.put("penstock_upload_at_risk_bytes", accepted)
+        into.put("penstock_upload_at_risk_bytes", at_risk)
         into.put("penstock_upload_unacked_bytes", unacked)
         into.put("penstock_upload_parts_in_flight", in_flight)
         begun = min(self._begun.copy().values(), default=None)

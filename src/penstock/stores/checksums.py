@@ -15,7 +15,7 @@ from penstock.errors import ConfigurationError
 from penstock.stores.base import Checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from penstock.stores.base import Body, Capability, PartInfo
 
@@ -64,6 +64,13 @@ class RunningCrc:
     def value(self) -> int:
         """The CRC of what came since the last part ended."""
         return self._value
+
+    def rejoin(self, parts: Iterable[tuple[int, int]]) -> None:
+        """Be the checksum of these parts, given by their CRCs and sizes."""
+        self._parts = self._parts_size = self._value = self._size = 0
+        for value, size in parts:
+            self._parts = self._combine(self._parts, value, size)
+            self._parts_size += size
 
     def resume_part(self, value: int, size: int) -> None:
         """Go on as if ``size`` bytes whose CRC is ``value`` had come since the last part ended."""

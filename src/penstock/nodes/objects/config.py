@@ -109,8 +109,13 @@ class WriterParameters(DurabilityParameters, StorePlaceConfig):
     @model_validator(mode="after")
     def _keeps_what_is_durable(self) -> Self:
         if self.durability == "none":
-            wanted = {"on_cancel: keep": self.on_cancel == "keep", "on_error: keep": self.on_error == "keep"}
-            for name in [*(name for name, given in wanted.items() if given), *(["resume"] if self.resume else [])]:
+            wanted = {
+                "on_cancel: keep": self.on_cancel == "keep",
+                "on_error: keep": self.on_error == "keep",
+                f"on_outage: {self.on_outage}": self.on_outage != "wait",
+                "resume": self.resume,
+            }
+            for name in (name for name, given in wanted.items() if given):
                 raise ValueError(f"{name} needs durability: crash or power, so that there is something to go on with")
         if self.spool_limit < self.chunk_size:
             raise ValueError(f"spool_limit must hold one part of chunk_size: at least {self.chunk_size}")

@@ -40,10 +40,11 @@ class DurabilityParameters(NodeConfig):
         description="What `penstock recover` makes of an input that never ended: an object, marked as incomplete like "
         "that of on_error; nothing yet, until it is resumed; or nothing at all.",
     )
-    on_outage: Literal["wait", "fail"] = Field(
+    on_outage: Literal["wait", "drop_oldest", "fail"] = Field(
         "wait",
         description="When the store is away or refuses, and the upload is durable: take the input into the spool and "
-        "try again until it ends, or fail and keep what there is.",
+        "try again; when the spool is full, let the input wait, or drop the oldest parts in it but the first, counted "
+        "to the byte and the object marked as incomplete; or fail at once and keep what there is.",
     )
     spool_limit: Annotated[ByteSize, Field(ge=5 * MIB)] = Field(
         8192 * MIB, description="Bytes in the state directory that the store has not taken; beyond it the input waits."

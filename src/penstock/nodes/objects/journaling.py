@@ -76,6 +76,10 @@ def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, op
         raise ConfigurationError(
             f"durability: {store.url} holds part of what it has acknowledged in this process alone"
         )
+    if store.capability.in_place and config.on_outage == "drop_oldest":
+        raise ConfigurationError(
+            f"on_outage: drop_oldest: {store.url} is written in place, where nothing can be left out"
+        )
     # What the store was found to verify now is what it will be sent by others, too.
     chosen = cast("ChecksumChoice", choose_checksum(options.checksum, store.capability, store.url) or "none")
     return UploadRecord(

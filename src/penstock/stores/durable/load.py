@@ -58,6 +58,8 @@ def _apply(history: History, fields: dict[str, Any]) -> None:
         info = PartInfo(fields["part"], fields["size"], fields["etag"])
         crcs = {name: int(value, 16) for name, value in fields["crcs"].items()}
         history.stored[info.number] = StoredPart(info, fields["offset"], crcs)
+    elif event == "gap":
+        history.gaps[fields["part"]] = fields["size"]
     elif event == "gone":
         history.upload_id = None
         history.stored.clear()
@@ -88,7 +90,7 @@ def _slots(directory: Path, history: History, record: UploadRecord) -> dict[int,
             found = read_slot(path)
         except ValueError as error:
             raise DamagedJournal(str(error)) from error
-        if found is None:
+        if found is None or found.part in history.gaps:
             continue
         if found.part not in history.stored:
             if (found.missing or found.doubtful) and not record.after_power_loss:

@@ -170,7 +170,7 @@ class _Upload:
         history = _history(spool)
         key = history.key or spool.record.key
         parts = [part.info for _, part in sorted(history.stored.items())]
-        made = await find_committed(store, key, token=spool.token, size=history.size or 0, parts=parts)
+        made = await find_committed(store, key, token=spool.token, size=history.object_size, parts=parts)
         if made is None:
             return None
         name = Name(store, key, spool.record.options.if_exists, spool.token)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from penstock.errors import SpoolError
 from penstock.stores.durable.buffer import SpoolBuffer
 from penstock.stores.durable.limits import SpoolLimits
 from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.rounds import SyncRound
 from penstock.stores.durable.slots import Slot
 from penstock.stores.durable.syncing import sync_directory, sync_group
 from penstock.stores.multipart.journal import WaitingPart
@@ -33,21 +33,6 @@ if TYPE_CHECKING:
     from penstock.stores.multipart.journal import Ending, History
 
 __all__ = ["Spool"]
-
-
-@dataclass(slots=True)
-class _Round:
-    """What a sync is to make durable, and what may happen only then."""
-
-    slots: dict[Slot, None] = field(default_factory=dict)
-    closing: list[Slot] = field(default_factory=list)
-    freed: list[Slot] = field(default_factory=list)
-    lines: bool = False
-    names: bool = False
-    journal: int | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.slots) or self.lines or self.names
 
 
 class Spool:
@@ -87,8 +72,8 @@ class Spool:
         self._stored_bytes = sum(part.info.size for part in history.stored.values()) if history else 0
         self._spare: list[Slot] = []
         self._group: SyncGroup | None = None
-        self._round = _Round()
-        self._next = _Round()
+        self._round = SyncRound()
+        self._next = SyncRound()
         self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained_bytes
 
     @classmethod
@@ -177,7 +162,7 @@ class Spool:
 
     def begin_sync(self) -> Sequence[tuple[int, Callable[[], None]]]:
         """What the group is to sync; see ``Syncable``."""
-        self._round, self._next = self._next, _Round()
+        self._round, self._next = self._next, SyncRound()
         work = [(slot.descriptor, partial(slot.write_mark, slot.mark())) for slot in self._round.slots]
         if self._round.lines or self._round.names:
             self._round.journal = os.open(self._journal.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -186,7 +171,7 @@ class Spool:
 
     def end_sync(self) -> None:
         """The sync is over."""
-        done, self._round = self._round, _Round()
+        done, self._round = self._round, SyncRound()
         if done.journal is not None:
             os.close(done.journal)
         for slot in done.closing:
@@ -213,10 +198,14 @@ class Spool:
         self._retained_bytes += slot.size
         self._stored_bytes += slot.size
         freed = [] if self._stored_bytes <= self._limits.retain_bytes else self._let_go()
-        if self._syncs:  # only when it is durable that the store has them
-            self._next.freed += freed
+        self._free(freed)
+
+    def _free(self, slots: Sequence[Slot]) -> None:
+        """Use slots again, with ``power`` only when it is durable why."""
+        if self._syncs:
+            self._next.freed += slots
         else:
-            self._recycle(freed)
+            self._recycle(slots)
 
     def _let_go(self) -> list[Slot]:
         """Give up the slots of acknowledged parts: without all of them a lost upload cannot be built again."""
@@ -224,6 +213,13 @@ class Spool:
         self._retained.clear()
         self._retained_bytes = 0
         return slots
+
+    def gap(self, number: int, offset: int, size: int) -> None:
+        """A part is given up; its bytes may go."""
+        self._tell("gap", part=number, offset=offset, size=size)
+        slot = self._slots.pop(number)
+        self.spooled_bytes -= slot.size
+        self._free([slot])
 
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
@@ -276,7 +272,7 @@ class Spool:
                 slot.path.unlink(missing_ok=True)
 
     def _leave(self) -> None:
-        self._next = _Round()
+        self._next = SyncRound()
         for slot in self._slots.values():
             self.filled(slot)
 

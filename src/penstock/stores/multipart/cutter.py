@@ -16,15 +16,16 @@ from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.restore import restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from anyio.abc import TaskGroup
 
     from penstock.metrics import UploadMeter
-    from penstock.stores.base import MultipartStore
+    from penstock.stores.base import Checksum, MultipartStore
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import History, PartBuffer
     from penstock.stores.multipart.records import UploadOptions
+    from penstock.stores.multipart.telling import UploadTeller
     from penstock.stores.multipart.transfer import Transfer
 
 __all__ = ["PartCutter"]
@@ -42,7 +43,7 @@ class PartCutter:
         digest: takes every byte once, in order.
         transfer: sends them.
         meter: told how long a write has to wait.
-        on_wait: told why a write has to wait.
+        teller: told why a write has to wait, and what is dropped.
 
     Attributes:
         buffer: the part that is being filled.
@@ -55,7 +56,7 @@ class PartCutter:
         digest: UploadDigest,
         transfer: Transfer,
         meter: UploadMeter,
-        on_wait: Callable[[str], None],
+        teller: UploadTeller,
     ) -> None:
         self._multipart = store.capability.multipart
         self._plan = plan_parts(options.chunk_size, store.capability, options.memory_limit)
@@ -67,7 +68,8 @@ class PartCutter:
         self._journal = transfer.journal
         self.buffer: PartBuffer = BlockBuffer(digest.update) if self._journal is None else self._journal.buffer(digest)
         self._meter = meter
-        self._on_wait = on_wait
+        self._teller = teller
+        self._drops = self._journal is not None and options.on_outage == "drop_oldest"
         self._group: TaskGroup | None = None
 
     @property
@@ -118,11 +120,19 @@ class PartCutter:
         """Cut the last part; an object without a byte has one, too."""
         if self.buffer.size or self._state.next_number == 1:
             await self._cut()
-        self.buffer.close()
+        self.close()
 
     def close(self) -> None:
         """Take no more."""
         self.buffer.close()
+
+    def digest(self) -> Checksum:
+        """The digest of what the object is made of; nothing is written any more."""
+        if self._state.dropped_bytes:
+            last = [(self._digest.part_crcs(), self.buffer.size)] if self.buffer.size else []
+            parts = [(part.crcs, part.size) for part in self._state.every_part({})]
+            self._digest.rejoin([*parts, *last])
+        return self._digest.checksum()
 
     async def _begin_part(self) -> None:
         size = self._plan.size(self._state.next_number, self._state.planned_bytes)
@@ -134,6 +144,8 @@ class PartCutter:
                 key=self._transfer.key,
                 upload_id=self._state.upload_id,
             )
+        while self._drops and not self._has_room(size) and (part := self._sender.drop_oldest()) is not None:
+            self._teller.dropped(part, self._state.dropped_bytes)
         await self._sender.wait_until(lambda: self._has_room(size))
         self.buffer.start(size, self._state.next_number)
         self._meter.part_begun(self._state.next_number)
@@ -163,6 +175,6 @@ class PartCutter:
     async def _flush(self) -> None:
         """Write what was added into the journal; waits while its disk is full."""
         while not self.buffer.flush():
-            self._on_wait(f"the disk of {self._journal.place if self._journal else 'the journal'} is full")
+            self._teller.waiting(f"the disk of {self._journal.place if self._journal else 'the journal'} is full")
             with anyio.move_on_after(DISK_FULL_WAIT_S):
                 await self._sender.change()

@@ -14,7 +14,7 @@ from penstock.stores.checksums import RunningCrc, checksum_of
 from penstock.stores.offload import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from penstock.stores.base import Body, Checksum
 
@@ -71,6 +71,12 @@ class UploadDigest:
         """The CRCs of the part so far, by algorithm."""
         running = [self._stream, self._other] if self._other is not None else [self._stream]
         return {one.algorithm: one.value for one in running}
+
+    def rejoin(self, parts: Iterable[tuple[Mapping[str, int], int]]) -> None:
+        """Be the digest of these parts, given by their CRCs and sizes, instead of all that has passed."""
+        listed = list(parts)
+        for running in (self._stream, *([self._other] if self._other is not None else [])):
+            running.rejoin((crcs[running.algorithm], size) for crcs, size in listed)
 
     def resume_part(self, crcs: Mapping[str, int], size: int) -> None:
         """Go on behind ``size`` bytes of a part that has these CRCs."""

@@ -115,6 +115,7 @@ class History:
         others: the uploads that were open under the key before.
         stored: acknowledged parts, by number.
         waiting: parts in the journal, by number; some may be stored, too.
+        gaps: sizes of the parts that were given up, by number.
         missing: bytes that were written, but not to the disk when the machine lost its power.
         ended: how the input ended, once it has; and then its size and its digest.
         committing: the commit had begun.
@@ -129,6 +130,7 @@ class History:
     others: frozenset[str] = frozenset()
     stored: dict[int, StoredPart] = field(default_factory=dict)
     waiting: dict[int, WaitingPart] = field(default_factory=dict)
+    gaps: dict[int, int] = field(default_factory=dict)
     missing: int = 0
     ended: Ending | None = None
     size: int | None = None
@@ -136,6 +138,11 @@ class History:
     committing: bool = False
     committed: Mapping[str, Any] | None = None
     dropped: bool = False
+
+    @property
+    def object_size(self) -> int:
+        """Bytes of the object, once the input has ended; 0 before."""
+        return 0 if self.size is None else self.size - sum(self.gaps.values())
 
     @property
     def size_accepted(self) -> int:
@@ -187,6 +194,10 @@ class UploadJournal(Protocol):
 
     def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
         """The store has acknowledged a part; its bytes may go."""
+        ...
+
+    def gap(self, number: int, offset: int, size: int) -> None:
+        """A part is given up; its bytes may go."""
         ...
 
     def gone(self) -> dict[int, WaitingPart]:

@@ -37,7 +37,8 @@ class UploadOptions:
         if_exists: what becomes of an object that is there: see ``naming``.
         checksum: ``crc64nvme``, ``crc32c``, ``md5`` or ``none``; ``auto`` is the strongest that the store verifies.
         on_error: what becomes of an upload with a journal that ends badly: ``keep`` leaves it to be gone on with.
-        on_outage: what becomes of one with a journal when the store is away or refuses: ``wait`` for it, or ``fail``.
+        on_outage: what becomes of one with a journal when the store is away or refuses: ``wait`` for it, and let the
+            input wait when the journal is full; ``drop_oldest``, which gives up parts then; or ``fail``.
         grace_s: seconds that cleaning up may take once the upload is to end: the abort, and a create that a
             cancellation met.
     """
@@ -50,7 +51,7 @@ class UploadOptions:
     if_exists: Literal["overwrite", "fail", "rename"] = "overwrite"
     checksum: ChecksumChoice = "auto"
     on_error: Literal["keep", "abort"] = "keep"
-    on_outage: Literal["wait", "fail"] = "wait"
+    on_outage: Literal["wait", "drop_oldest", "fail"] = "wait"
     grace_s: float = 10.0
 
 
@@ -68,8 +69,9 @@ class UploadResult:
         parts: parts of the multipart upload, 0 for a single put.
         retries: requests that were tried again.
         seconds: from the opening of the writer to the commit.
-        incomplete: the stream was cut short and the object says so.
+        incomplete: the stream was cut short, or has a gap, and the object says so.
         marker: key of the object that says so, where the object's own metadata cannot.
+        dropped: bytes of the stream that the object lacks.
     """
 
     url: str
@@ -83,6 +85,7 @@ class UploadResult:
     seconds: float
     incomplete: bool
     marker: str | None = None
+    dropped: int = 0
 
     def as_fields(self) -> dict[str, Any]:
         """The record as plain values, for events and JSON; the digest as ``crc64nvme:BASE64``."""

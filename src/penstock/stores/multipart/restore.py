@@ -56,6 +56,9 @@ def restore(
     while True:
         number, offset = state.next_number, state.planned_bytes
         size = plan.size(number, offset)
+        if number in history.gaps:
+            state.drop(state.cut(EMPTY, history.gaps[number]))
+            continue
         stored, waiting = history.stored.get(number), history.waiting.get(number)
         if stored is None and waiting is None:
             break

@@ -200,6 +200,17 @@ class Sender:
             self._tries += 1
             await anyio.sleep(self._options.retry.wait_s(self._tries, trouble, random.random()))  # noqa: S311
 
+    def drop_oldest(self) -> Part | None:
+        """Give up the oldest part that waits, and return it; None if there is none.
+
+        The first one is spared: the beginning of a recording says how the rest is to be read.
+        """
+        part = next((one for one in self._state.waiting if one.number > 1), None)
+        if part is not None and self._journal is not None:
+            self._journal.gap(part.number, part.offset, part.size)
+            self._state.drop(part)
+        return part
+
     def rebuild(self, error: UploadGone) -> None:
         """Let all parts of an upload that the store has lost wait again.
 
@@ -255,7 +266,7 @@ class Sender:
         """Whether the pump, or ``send_all``, can do something about it."""
         if isinstance(error, UploadGone):
             return self._journal is not None
-        patient = self._pumping is not None and self._options.on_outage == "wait"
+        patient = self._pumping is not None and self._options.on_outage != "fail"
         return patient and isinstance(error, StoreError)
 
     def _stored(self, part: Part, info: PartInfo) -> None:

@@ -201,7 +201,7 @@ class UploadState:
         self.dropped_bytes += part.size
 
     def every_part(self, contents: Mapping[int, Content]) -> list[Part]:
-        """All parts that were cut and not dropped, in order; those that are stored with the bytes that ``contents`` has of them."""
+        """All parts that were cut and not dropped, in order; those that are stored with their bytes in ``contents``."""
         parts = {**self._waiting, **self._in_flight, **self._done}
         for number in self._done:
             parts[number] = replace(parts[number], content=contents.get(number, EMPTY))

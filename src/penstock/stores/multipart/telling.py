@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.stores.layers.metered import reason_of
-from penstock.telemetry import OBJECT_RETRYING, PART_COMPLETE
+from penstock.telemetry import OBJECT_GAP, OBJECT_RETRYING, PART_COMPLETE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,12 @@ class UploadTeller:
     def waiting(self, reason: str) -> None:
         """The upload does not get on for now."""
         self.tell(OBJECT_RETRYING, reason=reason)
+
+    def dropped(self, part: Part, total: int) -> None:
+        """A part was given up, so that the input need not wait; ``total`` bytes were so far."""
+        self._meter.dropped(part.number, part.size)
+        last = part.offset + part.size - 1
+        self.tell(OBJECT_GAP, part=part.number, first=part.offset, last=last, size=part.size, dropped=total)
 
     def tell(self, event: str, **fields: Any) -> None:
         """Tell of something."""

@@ -139,7 +139,8 @@ class Transfer:
             )
         except BaseException as error:
             self.state.move(Phase.BUFFERING)
-            warn_of_stray(self.key, error)
+            if self.journal is None:  # whoever goes on with a journal finds it
+                warn_of_stray(self.key, error)
             raise
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
@@ -173,7 +174,7 @@ class Transfer:
 
     async def _put(self, body: Body, checksum: Checksum | None, *, incomplete: bool) -> PutResult:
         if incomplete and not self._store.capability.properties:
-            await self._marker.put(self.key, self.state.planned_bytes)
+            await self._marker.put(self.key, self.state.object_bytes)
         self.state.move(Phase.COMMITTING)
         self._journal_commit()
         properties = self._properties(incomplete=incomplete)
@@ -189,7 +190,7 @@ class Transfer:
                 await self._open(incomplete=incomplete)
             await self.sender.send_all()
             if incomplete and not (self._opened_incomplete and self._store.capability.properties):
-                await self._marker.put(self.key, self.state.planned_bytes)
+                await self._marker.put(self.key, self.state.object_bytes)
             try:
                 return await self._complete()
             except UploadGone as error:
@@ -215,7 +216,7 @@ class Transfer:
 
     async def verify(self, made: PutResult) -> None:
         """See that the object is what was sent, and stays; see ``settle.verify``. Then the name is given back."""
-        size, unsure = self.state.planned_bytes, self._name.exclusive and not self._conditional
+        size, unsure = self.state.object_bytes, self._name.exclusive and not self._conditional
         await verify(self._store, self.key, made, self._token, size, self._digest, exclusive=unsure)
         await self._name.release()
 
@@ -265,7 +266,7 @@ class Transfer:
         return made
 
     async def _find_committed(self) -> PutResult | None:
-        size = self.state.planned_bytes
+        size = self.state.object_bytes
         return await find_committed(
             self._store, self.key, token=self._token, size=size, parts=self.state.stored_parts()
         )

@@ -75,7 +75,7 @@ class UploadWriter:
         self._transfer = Transfer(
             metered, key, options, self._digest, self._teller.part_stored, self._teller.retrying, journal
         )
-        self._cutter = PartCutter(store, options, self._digest, self._transfer, self.meter, self._teller.waiting)
+        self._cutter = PartCutter(store, options, self._digest, self._transfer, self.meter, self._teller)
         self._state = state = self._transfer.state
         buffer = self._cutter.buffer
         self._started = time.monotonic()
@@ -119,7 +119,7 @@ class UploadWriter:
 
         Args:
             incomplete: mark the object as cut short: in its metadata, or, if these were fixed already when the upload
-                was opened, by an object ``KEY.incomplete`` that is there before it.
+                was opened, by an object ``KEY.incomplete`` that is there before it. One with a gap is marked anyhow.
 
         Raises:
             StoreError: it did not work. A commit whose answer was lost has succeeded if the store says so.
@@ -132,9 +132,10 @@ class UploadWriter:
             raise anyio.BusyResourceError("writing to")
         await self._cutter.end()
         if self._journal is not None:
-            self._journal.ended("failed" if incomplete else "complete", self.size, self._digest.checksum())
+            self._journal.ended("failed" if incomplete else "complete", self.size, self._cutter.digest())
             await self._journal.settle()
             await self._transfer.sender.stop_pump()
+        incomplete = incomplete or self._state.dropped_bytes > 0
         if self._transfer.fits_one_put:
             made = await self._transfer.put(incomplete=incomplete)
         else:
@@ -174,7 +175,7 @@ class UploadWriter:
         self._cutter.close()
         await shelter(self._transfer.sender.stop(), grace_s=self._options.grace_s)
         if to_resume:
-            self._journal.ended("stopped", self.size, self._digest.checksum())
+            self._journal.ended("stopped", self.size, self._cutter.digest())
         self._journal.kept(reason)
         self._state.move(Phase.KEPT)
         self.meter.ended("kept")
@@ -248,7 +249,7 @@ class UploadWriter:
 
     async def _drop(self, reason: str, event: str) -> str | None:
         if self._journal is not None:
-            self._journal.ended("aborted", self.size, self._digest.checksum())
+            self._journal.ended("aborted", self.size, self._cutter.digest())
         made, problem = await self._transfer.drop()
         if made is not None:
             self._committed(made, incomplete=self._transfer.marker is not None)
@@ -271,13 +272,14 @@ class UploadWriter:
             self.key,
             made.etag,
             made.version,
-            self.size,
+            self._state.object_bytes,
             self._digest.checksum(),
             parts,
             self._transfer.retries,
             seconds,
             incomplete,
             self._transfer.marker,
+            self._state.dropped_bytes,
         )
         if self._journal is not None:
             self._journal.committed(self.result.as_fields())
