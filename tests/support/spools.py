@@ -26,8 +26,8 @@ def small_store(**limits) -> MemoryStore:
     return MemoryStore(capability=Capability(min_part_bytes=1, **limits))
 
 
-def new_record(token="t", options=OPTIONS, **fields) -> UploadRecord:
-    return UploadRecord(token, KEY, f"memory://memory/{KEY}", options=options, **fields)
+def new_record(token="t", key=KEY, options=OPTIONS, **fields) -> UploadRecord:
+    return UploadRecord(token, key, f"memory://memory/{key}", options=options, **fields)
 
 
 def open_spooled(state, store, record=None, limits=None, on_event=None, wrap=lambda spool: spool):

@@ -1,9 +1,9 @@
 """The journal of an upload: a text file of events, one a line, in the order in which they happened.
 
 A line is the CRC-32 of its JSON text in eight hexadecimal digits, a blank, that text, and a line feed. Lines are
-written over blanks that are there before, so that what happens next can be written down on a full disk too, and so that
-the file ends in a blank whenever its process ends: one that does not has been cut off. A last line that is torn is
-none; any other damage is an error.
+written over tabs, of which a line has none, that are there before: so that what happens next can be written down on a
+full disk too, and so that the file ends in a tab whenever its process ends. One that does not has been cut off. A last
+line that is torn is none; any other damage is an error.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DamagedJournal", "Journal", "pack_line", "read_line"]
 
+FILL: Final = b"\t"
+"""What is behind the lines."""
+
 RESERVE_BYTES: Final = 1024
-"""Blanks that are kept ahead; a line of an object's result has about 600 bytes."""
+"""Tabs that are kept ahead; a line of an object's result has about 600 bytes."""
 
 
 class DamagedJournal(ValueError):
@@ -50,7 +53,7 @@ class Journal:
 
     Args:
         path: where it is.
-        end: its size without the blanks, as ``read`` has told it.
+        end: its size without the tabs, as ``read`` has told it.
     """
 
     __slots__ = ("_end", "path")
@@ -64,7 +67,7 @@ class Journal:
         """
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _pwrite(descriptor, b" " * RESERVE_BYTES, 0)
+            _pwrite(descriptor, FILL * RESERVE_BYTES, 0)
         finally:
             os.close(descriptor)
         return cls(path)
@@ -86,7 +89,7 @@ class Journal:
             _pwrite(descriptor, line, self._end)
             self._end += len(line)
             with suppress(OSError):  # then the next line has to find room for itself
-                _pwrite(descriptor, b" " * RESERVE_BYTES, self._end)
+                _pwrite(descriptor, FILL * RESERVE_BYTES, self._end)
         finally:
             os.close(descriptor)
 
@@ -107,9 +110,9 @@ class Journal:
             whole = path.read_bytes()
         except FileNotFoundError:
             whole = b""
-        if not whole.endswith(b" ") and not after_power_loss:
+        if not whole.endswith(FILL) and not after_power_loss:
             raise DamagedJournal(f"{path.name} is cut off at byte {len(whole)}")
-        data = whole.rstrip(b" \0")
+        data = whole.rstrip(FILL + b"\0")
         events: list[dict[str, Any]] = []
         end = 0
         while end < len(data):
@@ -135,7 +138,7 @@ def _may_be_torn(tail: bytes, *, after_power_loss: bool) -> bool:
 def _make_room(descriptor: int, size: int) -> None:
     have = os.fstat(descriptor).st_size
     if have < size:
-        _pwrite(descriptor, b" " * (size - have), have)
+        _pwrite(descriptor, FILL * (size - have), have)
 
 
 def _pwrite(descriptor: int, data: bytes, at: int) -> None:

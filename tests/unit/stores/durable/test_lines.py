@@ -7,10 +7,10 @@ import pytest
 from support.spools import small_disk
 
 from penstock.stores.durable import lines
-from penstock.stores.durable.lines import RESERVE_BYTES, DamagedJournal, Journal, pack_line, read_line
+from penstock.stores.durable.lines import FILL, RESERVE_BYTES, DamagedJournal, Journal, pack_line, read_line
 
 EVENTS = [
-    {"event": "opening", "key": "k", "others": []},
+    {"event": "opening", "key": "a blank and a \t tab", "others": []},
     {"event": "opened", "upload_id": "ü\n\0"},
     {"event": "stored", "part": 1},
 ]
@@ -24,7 +24,7 @@ def journal(tmp_path):
 def write(journal, events=EVENTS):
     for fields in events:
         journal.append(**fields)
-    return journal.path.read_bytes().rstrip(b" ")
+    return journal.path.read_bytes().rstrip(FILL)
 
 
 def events_of(journal, **options):
@@ -38,7 +38,7 @@ def test_events_are_read_in_their_order(journal):
 
 def test_a_new_journal_has_no_events_and_room(journal):
     assert events_of(journal) == []
-    assert journal.path.read_bytes() == b" " * RESERVE_BYTES
+    assert journal.path.read_bytes() == FILL * RESERVE_BYTES
     assert journal.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -52,17 +52,16 @@ def test_another_process_goes_on_behind_the_last_event(journal):
 @pytest.mark.parametrize("cut", range(1, len(pack_line(EVENTS[-1])) + 1))
 def test_a_last_line_that_is_torn_is_none_and_is_written_over(journal, cut):
     whole = write(journal)
-    journal.path.write_bytes(whole[: len(whole) - cut] + b" " * (cut + RESERVE_BYTES))
+    journal.path.write_bytes(whole[: len(whole) - cut] + FILL * (cut + RESERVE_BYTES))
     other, found = Journal.read(journal.path)
     assert found == EVENTS[:-1]
     other.append("gone")
     assert events_of(other) == [*EVENTS[:-1], {"event": "gone"}]
 
 
-@pytest.mark.parametrize("size", [0, 1, 50, 100])
-def test_a_journal_that_is_cut_off_is_damaged_except_after_a_power_loss(journal, size):
+def test_a_journal_that_is_cut_off_is_damaged_except_after_a_power_loss(journal):
     whole = write(journal)
-    for cut in (size, whole.index(b"\n") + 1, len(whole) - 1, len(whole)):
+    for cut in range(len(whole) + 1):
         journal.path.write_bytes(whole[:cut])
         with pytest.raises(DamagedJournal, match=f"journal is cut off at byte {cut}"):
             events_of(journal)
@@ -76,9 +75,9 @@ def test_a_journal_that_is_gone_is_damaged_except_after_a_power_loss(journal):
     assert events_of(journal, after_power_loss=True) == []
 
 
-def test_blanks_that_are_cut_off_are_missed_by_nobody(journal):
+def test_tabs_that_are_cut_off_are_missed_by_nobody(journal):
     whole = write(journal)
-    journal.path.write_bytes(whole + b" ")
+    journal.path.write_bytes(whole + FILL)
     assert events_of(journal) == EVENTS
 
 
@@ -86,7 +85,7 @@ def test_blanks_that_are_cut_off_are_missed_by_nobody(journal):
 def test_a_damaged_byte_of_a_line_is_noticed(journal, bit):
     whole = write(journal)
     for at in range(len(whole)):
-        damaged = bytearray(whole + b" " * RESERVE_BYTES)
+        damaged = bytearray(whole + FILL * RESERVE_BYTES)
         damaged[at] ^= 1 << bit
         journal.path.write_bytes(damaged)
         with pytest.raises(DamagedJournal, match=r"journal is damaged at byte \d+"):
@@ -96,7 +95,7 @@ def test_a_damaged_byte_of_a_line_is_noticed(journal, bit):
 def test_after_a_power_loss_only_the_last_line_may_be_torn_anywhere(journal):
     whole = write(journal)
     for at in range(len(whole) - 1):
-        damaged = bytearray(whole + b" " * RESERVE_BYTES)
+        damaged = bytearray(whole + FILL * RESERVE_BYTES)
         damaged[at] = 0
         journal.path.write_bytes(damaged)
         if at >= whole[:-1].rindex(b"\n"):
@@ -129,7 +128,7 @@ def test_a_line_that_was_torn_leaves_nothing_behind_the_next(journal, monkeypatc
     assert [fields["event"] for fields in events_of(journal)] == ["opening"]
     journal.append("gone")
     assert [fields["event"] for fields in events_of(journal)] == ["opening", "gone"]
-    assert journal.path.read_bytes().endswith(b"\n" + b" " * RESERVE_BYTES)
+    assert journal.path.read_bytes().endswith(b"\n" + FILL * RESERVE_BYTES)
 
 
 def test_a_short_write_is_gone_on_with(journal, monkeypatch):
@@ -173,7 +172,7 @@ def test_a_line_is_not_begun_where_there_is_no_room_for_the_whole(journal, monke
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         journal.append("kept", reason="x" * 1000)
     assert [fields["event"] for fields in events_of(journal)][-1] == "kept"
-    assert journal.path.read_bytes().endswith(b" ")
+    assert journal.path.read_bytes().endswith(FILL)
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"1", b"null", b'"text"', b"{", b"\xff"])
