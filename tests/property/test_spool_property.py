@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from support.spools import KEY, Snapshots, all_stored, new_record, open_spooled, recover_all, small_store
 
 from penstock.stores.durable import SpoolLimits, StateDirectory
 from penstock.stores.durable.lines import FILL, DamagedJournal
 from penstock.stores.durable.record import UploadRecord
 from penstock.stores.durable.recover import Recovery
 from penstock.stores.durable.slots import CHECKPOINT_BYTES, HEADER_BYTES, MAGIC, POSITIONS
+from support.spools import KEY, Snapshots, all_stored, new_record, open_spooled, recover_all, small_store
 
 DATA = random.Random(4).randbytes(67)
 OTHER = b"another upload, which nothing has happened to"
@@ -32,9 +32,7 @@ async def leave(root, name):
     state, store = StateDirectory(root / "live"), small_store()
     snapshots = Snapshots(root, state, store)
     limits = None if name == "retained" else LET_GO
-    async with open_spooled(
-        state, snapshots.wrap_store(store), limits=limits, wrap=snapshots.wrap_journal
-    ) as upload:
+    async with open_spooled(state, snapshots.wrap_store(store), limits=limits, wrap=snapshots.wrap_journal) as upload:
         for start in range(0, len(accepted_in(name)), 9):
             await upload.write(accepted_in(name)[start : start + 9])
             await all_stored(upload)

@@ -7,13 +7,13 @@ import time
 
 import anyio
 import pytest
-from support.spools import new_record
 
 from penstock.errors import ConfigurationError
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.directory import LEFT_S, Lock, default_state_directory
 from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.record import UploadRecord
+from support.spools import new_record
 
 TAKE = """
 import sys

@@ -4,10 +4,10 @@ import errno
 import os
 
 import pytest
-from support.spools import small_disk
 
 from penstock.stores.durable import lines
 from penstock.stores.durable.lines import FILL, RESERVE_BYTES, DamagedJournal, Journal, pack_line, read_line
+from support.spools import small_disk
 
 EVENTS = [
     {"event": "opening", "key": "a blank and a \t tab", "others": []},

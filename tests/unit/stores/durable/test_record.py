@@ -5,7 +5,6 @@ import math
 from dataclasses import fields, replace
 
 import pytest
-from support.spools import new_record
 
 from penstock.stores.durable import record as module
 from penstock.stores.durable.lines import DamagedJournal
@@ -13,6 +12,7 @@ from penstock.stores.durable.record import FILE, FORMAT, UploadRecord
 from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.multipart import UploadOptions
 from penstock.stores.properties import ObjectProperties
+from support.spools import new_record
 
 PROPERTIES = ObjectProperties(
     "audio/ogg",
@@ -41,7 +41,18 @@ OPTIONS = UploadOptions(
 )
 STORE = {"kind": "s3", "endpoint": "http://localhost:9000", "credentials": {"secret_key_env": "SECRET"}}
 RECORD = UploadRecord(
-    "0123", "a/ü\udc80.ogg", "s3://b/a", STORE, "{now}", OPTIONS, "power", "keep", "2026-01-01T00:00:00+00:00", "h", 7, "b"
+    "0123",
+    "a/ü\udc80.ogg",
+    "s3://b/a",
+    STORE,
+    "{now}",
+    OPTIONS,
+    "power",
+    "keep",
+    "2026-01-01T00:00:00+00:00",
+    "h",
+    7,
+    "b",
 )
 
 
@@ -96,7 +107,9 @@ def test_every_damaged_byte_is_noticed(tmp_path):
             assert FILE in str(error)  # noqa: PT017 - either is right
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", '"penstock"', "{}", '{"format": 1}', "\x00\x00", "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "1", "null", '"penstock"', "{}", '{"format": 1}', "\x00\x00", "\udcff"]
+)
 def test_what_is_no_record_is_damaged(tmp_path, text):
     (tmp_path / FILE).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(DamagedJournal, match=r"upload\.json is damaged"):

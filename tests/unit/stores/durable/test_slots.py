@@ -5,11 +5,11 @@ import os
 import random
 
 import pytest
-from support.spools import small_disk
 
 from penstock.stores.checksums import crc_of
 from penstock.stores.durable import slots
 from penstock.stores.durable.slots import CHECKPOINT_BYTES, HEADER_BYTES, IOV_MAX, MAGIC, POSITIONS, Slot, read_slot
+from support.spools import small_disk
 
 
 def crc(data):
