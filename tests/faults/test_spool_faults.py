@@ -178,6 +178,19 @@ anyio.run(main)
 """
 
 
+def recover_in_two_processes(*places):
+    """What two processes say that begin at once."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", RECOVER, *places], **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    lines = [line for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
+    assert [process.returncode for process in processes] == [0, 0]
+    return lines
+
+
 @pytest.mark.slow
 async def test_two_processes_that_recover_at_once_do_each_upload_once(tmp_path, state):
     store, count = LocalStore(tmp_path / "objects"), 12
@@ -186,22 +199,7 @@ async def test_two_processes_that_recover_at_once_do_each_upload_once(tmp_path, 
         async with open_spooled(state, store, new_record(f"t{number}", key=f"takes/{number}")) as upload:
             await upload.write(data_of(10 * number + 5))
             await upload.keep("its process ends")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RECOVER, state.path, tmp_path / "objects"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    lines = [line for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
-    assert [process.returncode for process in processes] == [0, 0]
+    lines = await anyio.to_thread.run_sync(recover_in_two_processes, state.path, tmp_path / "objects")
     done = sorted(line.split()[0] for line in lines if line.endswith("marked"))
     assert done == sorted(f"t{number}" for number in range(count))
     assert {line.split(maxsplit=1)[1] for line in lines} <= {"marked", "busy"}

@@ -44,9 +44,9 @@ async def recover_all(state, store, **options):
 
 async def all_stored(upload):
     """Wait until every part that was cut is stored."""
+    state, sender = upload._state, upload._transfer.sender
     with anyio.fail_after(20):
-        while upload._state.waiting or upload._state.in_flight:
-            await anyio.sleep(0.001)
+        await sender.wait_until(lambda: not state.waiting and not state.in_flight)
 
 
 @dataclass
