@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.recover import Recovery, recover
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.local import LocalStore
+from penstock.stores.memory import MemoryStore
 from penstock.stores.multipart import open_upload
 from penstock.stores.multipart.records import INCOMPLETE
 from penstock.telemetry import OBJECT_RETRYING
@@ -426,6 +428,62 @@ async def test_an_upload_that_is_cancelled_is_let_go_of(state, store):
             await anyio.sleep_forever()
     assert [one.outcome for one in await recover_all(state, store)] == [Recovery.MARKED]
     assert upload.size == 25
+
+
+# -- one of many cannot be recovered --------------------------------------------------------------------
+
+STOPS = pytest.mark.xfail(reason="a failure of this kind stops the recovery of others")
+
+
+async def two_uploads(state, store):
+    """Two uploads whose processes have ended, ``t`` the older."""
+    for token in "tu":
+        async with open_spooled(state, store, new_record(token, key=token)) as upload:
+            await upload.write(data_of(25))
+            await all_stored(upload)
+            await upload.keep("its process ends")
+        os.utime(state.uploads / token / "upload.json", (1000 + ord(token), 1000 + ord(token)))
+
+
+async def outcomes(state, open_store):
+    return {found.token: found.outcome async for found in recover(state, open_store)}
+
+
+@STOPS
+async def test_a_store_that_does_not_take_the_options_any_more_stops_no_other(state, store):
+    await two_uploads(state, store)
+    narrow = MemoryStore()  # parts of 5 MiB, which our memory limit does not hold
+    found = await outcomes(state, lambda record: narrow if record.token == "t" else store)
+    assert found == {"t": Recovery.KEPT, "u": Recovery.MARKED}
+    assert store.read("u") == data_of(25)
+
+
+@STOPS
+async def test_a_store_that_now_verifies_another_checksum_stops_no_other(state, store):
+    await two_uploads(state, store)
+    store._capability = replace(store.capability, checksums=("crc32c",))
+    found = await outcomes(state, lambda _: store)
+    assert set(found) == {"t", "u"}
+    assert Recovery.MARKED not in found.values() or store.read("u") == data_of(25)
+
+
+@STOPS
+async def test_a_directory_that_cannot_be_locked_stops_no_other(state, store):
+    await two_uploads(state, store)
+    (state.uploads / "t" / "lock").unlink()
+    (state.uploads / "t" / "lock").mkdir()
+    found = await outcomes(state, lambda _: store)
+    assert found == {"t": Recovery.KEPT, "u": Recovery.MARKED}
+
+
+@STOPS
+async def test_a_directory_that_cannot_be_set_aside_stops_no_other(state, store):
+    await two_uploads(state, store)
+    (state.uploads / "t" / "upload.json").write_text("damaged")
+    state.aside.write_text("a file is in the way")
+    found = await outcomes(state, lambda _: store)
+    assert found["u"] is Recovery.MARKED
+    assert (state.uploads / "t" / "journal").exists()
 
 
 # -- the disk fails -----------------------------------------------------------------------------------
