@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import ConfigurationError
+from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.syncing import sync_directory
 
 if TYPE_CHECKING:
@@ -73,7 +74,11 @@ class Lock:
 
     @classmethod
     def take(cls, directory: Path) -> Lock | None:
-        """Lock ``directory``; None if it is gone or another holds it."""
+        """Lock ``directory``; None if it is gone or another holds it.
+
+        Raises:
+            OSError: it cannot be locked.
+        """
         try:
             descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -84,6 +89,9 @@ class Lock:
                 return cls(directory, descriptor)
         except (BlockingIOError, FileNotFoundError):
             pass
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         return None
 
@@ -129,6 +137,7 @@ class StateDirectory:
             making.mkdir(mode=0o700)
             lock = Lock.take_new(making)
             record.write(making)
+            Journal.create(making / "journal")
             lock.directory = making.rename(self.uploads / record.token)
             sync_directory(lock.directory)
             sync_directory(self.uploads)
@@ -141,11 +150,20 @@ class StateDirectory:
         return lock
 
     def list(self) -> Iterator[Path]:
-        """The directories of uploads, the oldest first; what was left half made or half removed is cleared away."""
+        """The directories of uploads, the oldest first; what was left half made or half removed is cleared away.
+
+        Raises:
+            ConfigurationError: the state directory cannot be read.
+        """
         try:
             found = list(self.uploads.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise ConfigurationError(
+                f"the state directory {self.path} cannot be read: {error.strerror}; choose another, or let this user "
+                "read it (--state, PENSTOCK_STATE)"
+            ) from error
         whole = [path for path in found if path.is_dir() and not path.name.startswith(".")]
         for path in found:
             if path.name.startswith((MAKING, REMOVING)) and _age_s(path) > LEFT_S:
@@ -172,11 +190,18 @@ class StateDirectory:
         while target.exists():
             count += 1
             target = self.aside / f"{lock.directory.name}-{count}"
-        with suppress(OSError):  # a full disk must not keep it in the way
-            (lock.directory / "reason.txt").write_text(reason + "\n")
+        with (  # a full disk must not keep it in the way
+            suppress(OSError),
+            open(lock.directory / "reason.txt", "w", encoding="utf-8", opener=_for_us) as file,
+        ):
+            file.write(reason + "\n")
         lock.directory.rename(target)
         lock.release()
         return target
+
+
+def _for_us(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _age_s(path: Path) -> float:

@@ -1,8 +1,9 @@
 """The journal of an upload: a text file of events, one a line, in the order in which they happened.
 
-A line is the CRC-32 of its JSON text in eight hexadecimal digits, a blank, that text, and a line feed. Room for the
-next line is written ahead as blanks, so that what happens next can be written down on a full disk too. A last line that
-is torn is none; a damaged line before others is an error.
+A line is the CRC-32 of its JSON text in eight hexadecimal digits, a blank, that text, and a line feed. Lines are
+written over tabs, of which a line has none, that are there before: so that what happens next can be written down on a
+full disk too, and so that the file ends in a tab whenever its process ends. One that does not has been cut off. A last
+line that is torn is none; any other damage is an error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DamagedJournal", "Journal", "pack_line", "read_line"]
 
+FILL: Final = b"\t"
+"""What is behind the lines."""
+
 RESERVE_BYTES: Final = 1024
-"""Blanks that are kept ahead; a line of an object's result has about 600 bytes."""
+"""Tabs that are kept ahead; a line of an object's result has about 600 bytes."""
 
 
 class DamagedJournal(ValueError):
@@ -48,10 +53,24 @@ class Journal:
 
     Args:
         path: where it is.
-        end: its size without the blanks, as ``read`` has told it.
+        end: its size without the tabs, as ``read`` has told it.
     """
 
     __slots__ = ("_end", "path")
+
+    @classmethod
+    def create(cls, path: Path) -> Journal:
+        """Make the file, without an event.
+
+        Raises:
+            OSError: it cannot be made; ENOSPC if there is no room.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _pwrite(descriptor, FILL * RESERVE_BYTES, 0)
+        finally:
+            os.close(descriptor)
+        return cls(path)
 
     def __init__(self, path: Path, end: int = 0) -> None:
         self.path = path
@@ -66,47 +85,60 @@ class Journal:
         line = pack_line({"event": event, **fields})
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            _make_room(descriptor, self._end + len(line) + 1)
             _pwrite(descriptor, line, self._end)
             self._end += len(line)
-            self._reserve(descriptor)
+            with suppress(OSError):  # then the next line has to find room for itself
+                _pwrite(descriptor, FILL * RESERVE_BYTES, self._end)
         finally:
             os.close(descriptor)
 
-    def _reserve(self, descriptor: int) -> None:
-        try:
-            _pwrite(descriptor, b" " * RESERVE_BYTES, self._end)
-        except OSError:
-            os.ftruncate(descriptor, self._end)  # then the next line has to find room for itself
-
     @classmethod
     def read(cls, path: Path, *, after_power_loss: bool = False) -> tuple[Journal, list[dict[str, Any]]]:
-        """Open a journal that is there, and the events in it; without the file there are none.
+        """Open a journal that is there, and the events in it.
 
         Args:
             path: where it is.
-            after_power_loss: the last line may be torn anywhere, not only at its end.
+            after_power_loss: what was not synced may be missing, the file itself included, and the last line torn
+                anywhere, not only at its end.
 
         Raises:
-            DamagedJournal: a line is damaged that cannot be torn.
+            DamagedJournal: it is cut off, or a line is damaged that cannot be torn.
             OSError: it cannot be read.
         """
         try:
-            data = path.read_bytes().rstrip(b" \0")
+            whole = path.read_bytes()
         except FileNotFoundError:
-            return cls(path), []
+            whole = b""
+        if not whole.endswith(FILL) and not after_power_loss:
+            raise DamagedJournal(f"{path.name} is cut off at byte {len(whole)}")
+        data = whole.rstrip(FILL + b"\0")
         events: list[dict[str, Any]] = []
         end = 0
         while end < len(data):
             feed = data.find(b"\n", end)
             fields = read_line(data[end:feed]) if feed >= 0 else None
             if fields is None:
-                last = feed in (-1, len(data) - 1)
-                if last and (feed < 0 or after_power_loss):
-                    break
-                raise DamagedJournal(f"{path.name} is damaged at byte {end}")
+                if not _may_be_torn(data[end:], after_power_loss=after_power_loss):
+                    raise DamagedJournal(f"{path.name} is damaged at byte {end}")
+                break
             events.append(fields)
             end = feed + 1
         return cls(path, end), events
+
+
+def _may_be_torn(tail: bytes, *, after_power_loss: bool) -> bool:
+    """Whether ``tail``, which begins with no valid line, may be what a write has left that was cut short."""
+    feed = tail.find(b"\n")
+    if feed < 0:
+        return after_power_loss or read_line(tail[:-1]) is None  # otherwise it is its line feed that is damaged
+    return after_power_loss and feed == len(tail) - 1
+
+
+def _make_room(descriptor: int, size: int) -> None:
+    have = os.fstat(descriptor).st_size
+    if have < size:
+        _pwrite(descriptor, FILL * (size - have), have)
 
 
 def _pwrite(descriptor: int, data: bytes, at: int) -> None:

@@ -31,20 +31,40 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     directory = lock.directory
     record = UploadRecord.read(directory)
     journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
-    history = _history(events)
+    history, lost = _history(events)
     slots = _slots(directory, history, record)
+    _require_lost(lost, history, slots)
     history.waiting = {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in slots.items()}
     return Spool(state, lock, record, limits, history=history, journal=journal, slots=slots)
 
 
-def _history(events: list[dict[str, Any]]) -> History:
+def _history(events: list[dict[str, Any]]) -> tuple[History, dict[int, StoredPart]]:
+    """What has happened; and the parts of which the store had acknowledged any before it lost the upload."""
     history = History()
+    lost: dict[int, StoredPart] = {}
     try:
         for fields in events:
+            if fields["event"] == "gone":
+                lost |= history.stored
             _apply(history, fields)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedJournal(f"the journal has an event that is not of this version: {error!r}") from error
-    return history
+    return history, lost
+
+
+def _require_lost(lost: dict[int, StoredPart], history: History, slots: dict[int, Slot]) -> None:
+    """See that what the store has lost is still here, or is there again; an upload that was dropped needs nothing.
+
+    Raises:
+        DamagedJournal: it is not; the message says which bytes.
+    """
+    over = history.dropped or history.committed is not None or history.ended == "aborted"
+    missing = [] if over else sorted(lost.keys() - history.stored.keys() - slots.keys())
+    if missing:
+        first, last = lost[missing[0]], lost[missing[-1]]
+        raise DamagedJournal(
+            f"the store has lost bytes {first.offset} to {last.offset + last.info.size - 1}, which it had acknowledged"
+        )
 
 
 def _apply(history: History, fields: dict[str, Any]) -> None:
@@ -86,14 +106,18 @@ def _slots(directory: Path, history: History, record: UploadRecord) -> dict[int,
     """
     slots: dict[int, Slot] = {}
     for path in sorted(directory.glob("slot-*")):
+        if not path.name.removeprefix("slot-").isdecimal():
+            continue  # not ours
         try:
-            found = read_slot(path)
+            found = read_slot(path, after_power_loss=record.after_power_loss)
         except ValueError as error:
             raise DamagedJournal(str(error)) from error
         if found is None or found.part in history.gaps:
             continue
+        if found.doubtful and not record.after_power_loss:  # the latest may have been of another part
+            raise DamagedJournal(f"a checkpoint of {path.name} is damaged")
         if found.part not in history.stored:
-            if (found.missing or found.doubtful) and not record.after_power_loss:
+            if found.missing and not record.after_power_loss:
                 raise DamagedJournal(f"{path.name} does not hold part {found.part} as it was written")
             history.missing += found.missing
         if found.slot is not None and not (found.missing and found.part in history.stored):

@@ -94,10 +94,13 @@ class UploadRecord:
             raise DamagedJournal(f"{FILE} is of the format {made_by!r}, not of {FORMAT}")
         if check != _check({"format": made_by, **fields}):
             raise DamagedJournal(f"{FILE} is damaged: its checksum does not hold")
-        options = fields.pop("options")
-        properties = ObjectProperties(**options.pop("properties"))
-        retry = RetryPolicy(**options.pop("retry"))
-        return cls(**fields, options=UploadOptions(**options, properties=properties, retry=retry))
+        try:
+            options = fields.pop("options")
+            properties = ObjectProperties(**options.pop("properties"))
+            retry = RetryPolicy(**options.pop("retry"))
+            return cls(**fields, options=UploadOptions(**options, properties=properties, retry=retry))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedJournal(f"{FILE} has fields that are not of this version: {error}") from error
 
     @property
     def after_power_loss(self) -> bool:

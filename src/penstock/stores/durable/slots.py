@@ -99,19 +99,21 @@ class Slot:
 
     @classmethod
     def create(cls, path: Path) -> Slot:
-        """Make the file.
+        """Make the file, in place of one that holds nothing; it is whole when it gets its name.
 
         Raises:
             OSError: it cannot be made; ENOSPC if there is no room.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        making = path.with_name(f".{path.name}")
+        descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.pwrite(descriptor, MAGIC.ljust(HEADER_BYTES, b"\0"), 0)
+            _write_all(descriptor, [MAGIC.ljust(HEADER_BYTES, b"\0")], 0)
         except OSError:
-            path.unlink()
+            making.unlink()
             raise
         finally:
             os.close(descriptor)
+        making.rename(path)
         return cls(path, Mark(0, 0, 0, 0))
 
     def begin(self, part: int) -> None:
@@ -192,18 +194,27 @@ class Found:
     doubtful: bool
 
 
-def read_slot(path: Path) -> Found | None:
+def read_slot(path: Path, *, after_power_loss: bool = False) -> Found | None:
     """Read a slot file and check its bytes against its checkpoints; None if no part was ever in it.
 
+    Args:
+        path: where it is.
+        after_power_loss: its beginning may never have reached the disk.
+
     Raises:
-        ValueError: it is no slot file, or both of its checkpoints are damaged.
+        ValueError: it is no slot file, it is cut off, or both of its checkpoints are damaged.
         OSError: it cannot be read.
     """
     size = path.stat().st_size
     if size < HEADER_BYTES:
-        return None  # its maker died
+        if after_power_loss:
+            return None
+        raise ValueError(f"{path.name} is cut off at byte {size}")
     with _mapped(path, size) as view:
-        if bytes(view[: len(MAGIC)]) != MAGIC:
+        head = bytes(view[:HEADER_BYTES])
+        if after_power_loss and not head.strip(b"\0"):
+            return None
+        if not head.startswith(MAGIC):
             raise ValueError(f"{path.name} is no slot file of this version")
         fields = [bytes(view[at : at + CHECKPOINT_BYTES]) for at in POSITIONS]
         marks = sorted(filter(None, map(_unpack, fields)), key=lambda mark: -mark.sequence)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["SyncGroup", "Syncable", "sync_directory", "sync_file", "sync_group"]
@@ -44,7 +44,7 @@ class SyncGroup:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._items: dict[Syncable, None] = {}
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[tuple[Syncable, asyncio.Future[None]]] = []
         self._runner: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._shared = False
@@ -53,12 +53,12 @@ class SyncGroup:
         """Wait until all that ``item`` has written so far is durable.
 
         Raises:
-            OSError: the disk failed; whether anything of this round is durable is not known.
+            OSError: the disk failed; whether anything that ``item`` has written is durable is not known.
         """
         loop = asyncio.get_running_loop()
         self._items[item] = None
         done = loop.create_future()
-        self._waiters.append(done)
+        self._waiters.append((item, done))
         if self._runner is None:
             self._runner = loop.create_task(self._run())
         await done
@@ -73,18 +73,14 @@ class SyncGroup:
                 items, self._items = self._items, {}
                 waiters, self._waiters = self._waiters, []
                 self._shared = len(items) > 1
-                failure = None
-                try:
-                    await _sync_all(items)
-                except OSError as error:
-                    failure = error
-                for waiter in waiters:
-                    _tell(waiter, failure)
+                failed = await _sync_all(items)
+                for item, waiter in waiters:
+                    _tell(waiter, failed.get(item))
         finally:
             self._runner = None
 
 
-def _tell(waiter: asyncio.Future[None], failure: OSError | None) -> None:
+def _tell(waiter: asyncio.Future[None], failure: Exception | None) -> None:
     if waiter.done():  # it was cancelled
         return
     if failure is None:
@@ -93,23 +89,43 @@ def _tell(waiter: asyncio.Future[None], failure: OSError | None) -> None:
         waiter.set_exception(failure)
 
 
-async def _sync_all(items: dict[Syncable, None]) -> None:
-    work = [one for item in items for one in item.begin_sync()]
+async def _sync_all(items: Iterable[Syncable]) -> dict[Syncable, Exception]:
+    """Sync items; the errors of those that failed, which are no matter of the others."""
+    failed: dict[Syncable, Exception] = {}
+    work: dict[Syncable, Sequence[tuple[int, Callable[[], None]]]] = {}
+    for item in items:
+        try:
+            work[item] = item.begin_sync()
+        except Exception as error:  # noqa: BLE001 - it is raised where the item is waited for
+            failed[item] = error
     try:
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _sync, work))
+        failed |= await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _sync, work))
     finally:
         for item in items:
-            item.end_sync()
+            try:
+                item.end_sync()
+            except OSError as error:
+                failed.setdefault(item, error)
+    return failed
 
 
-def _sync(work: Sequence[tuple[int, Callable[[], None]]]) -> None:
-    for _, before in work:
-        before()
-    if len(work) > MANY and (sync_all := _syncfs()) is not None:
-        sync_all(work[0][0])
-        return
-    for descriptor, _ in work:
-        sync_file(descriptor)
+def _sync(work: Mapping[Syncable, Sequence[tuple[int, Callable[[], None]]]]) -> dict[Syncable, Exception]:
+    failed: dict[Syncable, Exception] = {}
+    sync_all = _syncfs() if sum(map(len, work.values())) > MANY else None
+    for item, files in work.items():
+        try:
+            for descriptor, before in files:
+                before()
+                if sync_all is None:
+                    sync_file(descriptor)
+        except OSError as error:
+            failed[item] = error
+    if sync_all is not None:
+        try:
+            sync_all(next(descriptor for files in work.values() for descriptor, _ in files))
+        except OSError as error:
+            return dict.fromkeys(work, error)
+    return failed
 
 
 _groups: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, float], SyncGroup]] = WeakKeyDictionary()
