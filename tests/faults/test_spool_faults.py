@@ -113,18 +113,11 @@ def check_end(snapshot, found, data, how):
         assert bool(is_marked) == (found.outcome is Recovery.MARKED), name
 
 
-ABORT_NEEDS_BYTES = pytest.mark.xfail(reason="an abort that has happened is set aside: it asks for bytes it let go")
-
-EMPTY = pytest.mark.xfail(reason="an upload is opened for a stream without a byte, whose part has no slot")
-
-
 def cases(sizes, endings):
     for size in sizes:
         for how in endings:
             for name, limits in (("retained", None), ("let go", LET_GO)):
-                marks = [ABORT_NEEDS_BYTES] if (size, how, limits) == (45, "aborted", LET_GO) else []
-                marks += [EMPTY] if not size and how != "aborted" else []
-                yield pytest.param(size, how, limits, id=f"{size}-{how}-{name}", marks=marks)
+                yield pytest.param(size, how, limits, id=f"{size}-{how}-{name}")
 
 
 @pytest.mark.parametrize("durability", ["crash", "power"])
@@ -210,7 +203,6 @@ async def test_two_processes_that_recover_at_once_do_each_upload_once(tmp_path, 
     assert [upload async for upload in store.list_uploads("")] == []
 
 
-@EMPTY
 @pytest.mark.parametrize("limits", [None, LET_GO], ids=["retained", "let go"])
 async def test_a_stream_without_a_byte_is_an_object_without_a_byte(state, store, limits):
     async with open_spooled(state, store, limits=limits):
@@ -327,13 +319,6 @@ async def test_an_upload_that_vanishes_between_runs_is_built_again(state, store)
     assert store.read(KEY) == data_of(45)
 
 
-REBUILD = pytest.mark.xfail(reason="what this process has stored is not counted when the upload is begun again")
-EMPTY_REBUILD = pytest.mark.xfail(reason="what the store had is forgotten when it has lost the upload")
-RESUME = pytest.mark.xfail(reason="the part that was being filled at a stop is taken for a whole one")
-CANCELLED_KEEP = pytest.mark.xfail(reason="a cancellation ends keep() before the journal is let go")
-
-
-@REBUILD
 @pytest.mark.parametrize("operation", ["put_part", "complete"])
 async def test_an_upload_that_vanishes_mid_stream_is_built_again_once(state, store, operation):
     data = data_of(95)
@@ -346,7 +331,6 @@ async def test_an_upload_that_vanishes_mid_stream_is_built_again_once(state, sto
     assert store.open_uploads == []
 
 
-@REBUILD
 async def test_an_upload_that_vanishes_with_parts_that_were_let_go_says_what_is_lost(state, store):
     with pytest.raises(UploadGone) as caught:
         async with open_spooled(state, store, limits=LET_GO) as upload:
@@ -362,7 +346,6 @@ async def test_an_upload_that_vanishes_with_parts_that_were_let_go_says_what_is_
     assert "bytes 0 to 39" in str(caught.value)
 
 
-@EMPTY_REBUILD
 @pytest.mark.parametrize("size", [40, 45])
 async def test_an_upload_that_vanishes_between_runs_with_parts_that_were_let_go_makes_no_object(state, store, size):
     async with open_spooled(state, store, limits=SpoolLimits(retain_bytes=0, spare_slots=0)) as upload:
@@ -376,7 +359,6 @@ async def test_an_upload_that_vanishes_between_runs_with_parts_that_were_let_go_
     assert store.read(KEY) is None
 
 
-@EMPTY_REBUILD
 async def test_a_part_that_the_store_has_lost_is_not_left_out(state, store):
     async with open_spooled(state, store, limits=SpoolLimits(retain_bytes=0, spare_slots=0)) as upload:
         await upload.write(data_of(40))
@@ -389,7 +371,6 @@ async def test_a_part_that_the_store_has_lost_is_not_left_out(state, store):
     assert store.read(KEY) is None
 
 
-@RESUME
 async def test_a_stream_that_is_stopped_and_resumed_has_whole_parts(state, store):
     strict = small_store()
     strict._capability = type(strict.capability)(min_part_bytes=10)
@@ -403,7 +384,6 @@ async def test_a_stream_that_is_stopped_and_resumed_has_whole_parts(state, store
     assert strict.read(KEY) == data_of(45)
 
 
-@RESUME
 async def test_a_stream_that_is_resumed_twice_goes_on_where_it_was(state, store):
     async with open_spooled(state, store) as upload:
         await upload.write(data_of(45)[:25])
@@ -419,7 +399,6 @@ async def test_a_stream_that_is_resumed_twice_goes_on_where_it_was(state, store)
     assert store.read(KEY) == data_of(45)
 
 
-@CANCELLED_KEEP
 async def test_an_upload_that_is_cancelled_is_let_go_of(state, store):
     with anyio.CancelScope() as scope:
         async with open_spooled(state, store) as upload:
@@ -431,8 +410,6 @@ async def test_an_upload_that_is_cancelled_is_let_go_of(state, store):
 
 
 # -- one of many cannot be recovered --------------------------------------------------------------------
-
-STOPS = pytest.mark.xfail(reason="a failure of this kind stops the recovery of others")
 
 
 async def two_uploads(state, store):
@@ -449,7 +426,6 @@ async def outcomes(state, open_store):
     return {found.token: found.outcome async for found in recover(state, open_store)}
 
 
-@STOPS
 async def test_a_store_that_does_not_take_the_options_any_more_stops_no_other(state, store):
     await two_uploads(state, store)
     narrow = MemoryStore()  # parts of 5 MiB, which our memory limit does not hold
@@ -458,7 +434,6 @@ async def test_a_store_that_does_not_take_the_options_any_more_stops_no_other(st
     assert store.read("u") == data_of(25)
 
 
-@STOPS
 async def test_a_store_that_now_verifies_another_checksum_stops_no_other(state, store):
     await two_uploads(state, store)
     store._capability = replace(store.capability, checksums=("crc32c",))
@@ -467,7 +442,6 @@ async def test_a_store_that_now_verifies_another_checksum_stops_no_other(state, 
     assert Recovery.MARKED not in found.values() or store.read("u") == data_of(25)
 
 
-@STOPS
 async def test_a_directory_that_cannot_be_locked_stops_no_other(state, store):
     await two_uploads(state, store)
     (state.uploads / "t" / "lock").unlink()
@@ -476,7 +450,6 @@ async def test_a_directory_that_cannot_be_locked_stops_no_other(state, store):
     assert found == {"t": Recovery.KEPT, "u": Recovery.MARKED}
 
 
-@STOPS
 async def test_a_directory_that_cannot_be_set_aside_stops_no_other(state, store):
     await two_uploads(state, store)
     (state.uploads / "t" / "upload.json").write_text("damaged")
@@ -571,7 +544,6 @@ async def test_on_a_real_full_disk_nothing_is_lost(tmp_path, monkeypatch, store)
         assert store.read(KEY) == data
 
 
-@CANCELLED_KEEP
 async def test_an_upload_that_dies_on_a_full_disk_is_recovered_there(tmp_path, store):
     with small_disk(tmp_path / "disk", 256 << 10) as disk:
         if disk is None:

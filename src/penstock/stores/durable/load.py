@@ -85,6 +85,8 @@ def _apply(history: History, fields: dict[str, Any]) -> None:
         history.stored.clear()
     elif event == "ended":
         history.ended, history.size, history.digest = fields["how"], fields["size"], fields["digest"]
+    elif event == "resumed":
+        history.ended = history.size = history.digest = None
     elif event == "committing":
         history.key, history.committing = fields["key"], True
     elif event == "committed":

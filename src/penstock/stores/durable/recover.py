@@ -94,7 +94,11 @@ async def recover(
         on_event: told of stored parts and of outcomes.
     """
     for directory in state.list():
-        lock = state.take(directory)
+        try:
+            lock = state.take(directory)
+        except OSError as error:
+            yield Recovered(directory.name, Recovery.KEPT, reason=f"it cannot be locked: {error}", failed=True)
+            continue
         if lock is None:
             if directory.exists():
                 yield Recovered(directory.name, Recovery.BUSY, reason="its process is at work")
@@ -144,7 +148,7 @@ class _Upload:
             return await self._finish(spool, store, plan)
         except SpoolError as error:
             return self._set_aside(describe(error), spool)
-        except StoreError as error:
+        except (StoreError, ConfigurationError) as error:
             return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         finally:
             await store.aclose()
@@ -186,7 +190,11 @@ class _Upload:
         token = self._lock.directory.name
         if spool is not None and (upload_id := _history(spool).upload_id) is not None:
             reason += f"; the store may still have upload {upload_id} of '{_history(spool).key}'"
-        place = self._state.set_aside(self._lock, reason)
+        try:
+            place = self._state.set_aside(self._lock, reason)
+        except OSError as error:
+            reason += f"; it could not be set aside: {describe(error)}"
+            return Recovered(token, Recovery.KEPT, reason=reason, failed=True)
         return Recovered(token, Recovery.SET_ASIDE, reason=f"{reason}; see {place}", failed=True)
 
 

@@ -192,7 +192,9 @@ class Spool:
         """The store has acknowledged a part; its bytes may go."""
         hexadecimal = {name: f"{value:x}" for name, value in crcs.items()}
         self._tell("stored", part=info.number, offset=offset, size=info.size, etag=info.etag, crcs=hexadecimal)
-        slot = self._slots[info.number]
+        slot = self._slots.get(info.number)
+        if slot is None:
+            return  # a part without a byte
         self.spooled_bytes -= slot.size
         self._retained[info.number] = None
         self._retained_bytes += slot.size
@@ -232,6 +234,10 @@ class Spool:
     def ended(self, how: Ending, size: int, digest: Checksum) -> None:
         """The input has ended."""
         self._tell("ended", how=how, size=size, digest=str(digest))
+
+    def resumed(self) -> None:
+        """An input that had been stopped goes on."""
+        self._tell("resumed")
 
     def committing(self, key: str) -> None:
         """The commit begins."""

@@ -47,6 +47,8 @@ class PartCutter:
 
     Attributes:
         buffer: the part that is being filled.
+        busy: a write is under way.
+        cut_short: a write was cancelled half-way, and has taken a beginning nobody knows the length of.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class PartCutter:
         self._teller = teller
         self._drops = self._journal is not None and options.on_outage == "drop_oldest"
         self._group: TaskGroup | None = None
+        self.busy = False
+        self.cut_short = False
 
     @property
     def size(self) -> int:
@@ -102,6 +106,19 @@ class PartCutter:
             StoreError: a part has failed, or the object would outgrow the store's limits.
             SpoolError: the journal has failed.
         """
+        size_before = self.size
+        self.busy = True
+        try:
+            await self._write(buffers)
+        except BaseException:
+            if self.size != size_before:
+                self.cut_short = True
+                self.close()
+            raise
+        finally:
+            self.busy = False
+
+    async def _write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         for piece in gather(buffers):
             rest: bytes | memoryview | None = piece or None
             while rest is not None:

@@ -208,6 +208,10 @@ class UploadJournal(Protocol):
         """The input has ended."""
         ...
 
+    def resumed(self) -> None:
+        """An input that had been stopped goes on."""
+        ...
+
     def committing(self, key: str) -> None:
         """The commit begins."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.errors import SpoolError, UploadGone
+from penstock.errors import ConfigurationError, SpoolError, UploadGone
 from penstock.stores.checksums import crc_of
 from penstock.stores.multipart.digest import ALGORITHM
 from penstock.stores.multipart.state import EMPTY
@@ -30,13 +30,32 @@ async def reconcile(store: MultipartStore, history: History, key: str) -> bool:
     if history.upload_id is None:
         return False
     try:
-        listed = {info.number: info for info in await store.list_parts(key, history.upload_id)}
+        listed: dict[int, PartInfo] | None = {
+            info.number: info for info in await store.list_parts(key, history.upload_id)
+        }
     except UploadGone:
-        return False
-    history.stored = {
-        number: part for number, part in history.stored.items() if _is_same(part.info, listed.get(number))
+        listed = None
+    kept = {
+        number: part for number, part in history.stored.items() if listed and _is_same(part.info, listed.get(number))
     }
-    return True
+    _require_here(history, kept, key)
+    if listed is not None:
+        history.stored = kept
+    return listed is not None
+
+
+def _require_here(history: History, kept: Mapping[int, StoredPart], key: str) -> None:
+    """See that the journal still has what the store has lost, unless the upload is to be dropped anyway."""
+    missing = sorted(history.stored.keys() - kept.keys() - history.waiting.keys())
+    if not missing or history.ended == "aborted" or history.dropped:
+        return
+    first, last = history.stored[missing[0]], history.stored[missing[-1]]
+    raise UploadGone(
+        f"the store has lost bytes {first.offset} to {last.offset + last.info.size - 1}, which it had acknowledged",
+        operation="list_parts",
+        key=key,
+        upload_id=history.upload_id,
+    )
 
 
 def _is_same(ours: PartInfo, theirs: PartInfo | None) -> bool:
@@ -53,6 +72,8 @@ def restore(
     """
     if history.upload_id is not None:
         state.resumed(history.upload_id)
+    if history.ended == "aborted":
+        return  # nothing of it is needed
     while True:
         number, offset = state.next_number, state.planned_bytes
         size = plan.size(number, offset)
@@ -62,7 +83,7 @@ def restore(
         stored, waiting = history.stored.get(number), history.waiting.get(number)
         if stored is None and waiting is None:
             break
-        if stored is None and waiting is not None and waiting.size < size and history.ended is None:
+        if stored is None and waiting is not None and waiting.size < size and history.ended in (None, "stopped"):
             digest.resume_part(_crcs(waiting, digest), waiting.size)
             buffer.resume(waiting, size)
             break
@@ -78,6 +99,11 @@ def _restore_part(
     else:
         assert waiting is not None  # noqa: S101 - the caller has seen to it
         size, crcs = waiting.size, _crcs(waiting, digest)
+    lacking = [algorithm for algorithm in digest.algorithms if algorithm not in crcs]
+    if lacking:
+        raise ConfigurationError(
+            f"the store now wants {', '.join(lacking)}, which the journal lacks for what is stored: set `checksum`"
+        )
     digest.resume_part(crcs, size)
     content = waiting.content if waiting is not None else EMPTY
     part = state.cut(content, size, digest.end_part(), crcs)

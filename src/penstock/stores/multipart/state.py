@@ -185,8 +185,7 @@ class UploadState:
         """A part in flight has arrived; its bytes are let go."""
         if info.number != part.number or self._in_flight.pop(part.number, None) is None:
             raise IllegalTransition(f"part {part.number} is not in flight, or the store answered for {info.number}")
-        self._stored[part.number] = info
-        self.stored_bytes += part.size
+        self._keep(part, info)
 
     def found(self, part: Part, info: PartInfo) -> None:
         """A part that was just cut is stored already, by another process."""

@@ -79,8 +79,6 @@ class UploadWriter:
         self._state = state = self._transfer.state
         buffer = self._cutter.buffer
         self._started = time.monotonic()
-        self._busy = False
-        self._cut_short = False
 
     # -- for the caller -------------------------------------------------------------------------------
 
@@ -100,17 +98,7 @@ class UploadWriter:
             StoreError: the upload has failed, is over, or would outgrow the store's limits.
         """
         self._check_writable()
-        size_before = self.size
-        self._busy = True
-        try:
-            await self._cutter.write(buffers)
-        except BaseException:
-            if self.size != size_before:
-                self._cut_short = True
-                self._cutter.close()
-            raise
-        finally:
-            self._busy = False
+        await self._cutter.write(buffers)
 
     async def commit(self, *, incomplete: bool = False) -> UploadResult:
         """Send what is left and make the object visible; nothing can be written afterwards.
@@ -126,15 +114,15 @@ class UploadWriter:
         """
         if self._state.settled:
             raise self._refusal("commit", f"the upload is {self._state.phase} already")
-        if self._cut_short and not incomplete:
+        if self._cutter.cut_short and not incomplete:
             raise self._refusal("commit", "a write was cancelled half-way, so the object would lack bytes")
-        if self._busy:
+        if self._cutter.busy:
             raise anyio.BusyResourceError("writing to")
+        await self._transfer.sender.stop_pump()  # or it opens an upload for a part that fits one put
         await self._cutter.end()
         if self._journal is not None:
             self._journal.ended("failed" if incomplete else "complete", self.size, self._cutter.digest())
             await self._journal.settle()
-            await self._transfer.sender.stop_pump()
         incomplete = incomplete or self._state.dropped_bytes > 0
         if self._transfer.fits_one_put:
             made = await self._transfer.put(incomplete=incomplete)
@@ -173,13 +161,15 @@ class UploadWriter:
         if self._journal is None:
             raise self._refusal("keep", "the upload has no journal: it was begun without `durability`")
         self._cutter.close()
-        await shelter(self._transfer.sender.stop(), grace_s=self._options.grace_s)
-        if to_resume:
-            self._journal.ended("stopped", self.size, self._cutter.digest())
-        self._journal.kept(reason)
-        self._state.move(Phase.KEPT)
-        self.meter.ended("kept")
-        self._teller.tell(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)
+        try:
+            await shelter(self._transfer.sender.stop(), grace_s=self._options.grace_s)
+        finally:  # a cancellation goes on, but nothing is held any more
+            if to_resume:
+                self._journal.ended("stopped", self.size, self._cutter.digest())
+            self._journal.kept(reason)
+            self._state.move(Phase.KEPT)
+            self.meter.ended("kept")
+            self._teller.tell(OBJECT_KEPT, reason=reason, size=self.size, place=self._journal.place)
 
     @property
     def size(self) -> int:
@@ -222,6 +212,8 @@ class UploadWriter:
         if history is not None:
             await self._transfer.reconcile(history)
         self._cutter.begin(group, history)
+        if self._journal is not None and history is not None and history.ended == "stopped":
+            self._journal.resumed()
 
     @property
     def failures(self) -> Failures:
@@ -289,10 +281,10 @@ class UploadWriter:
     def _check_writable(self) -> None:
         if self.failures.first is not None:
             raise self.failures.first
-        if not self._state.accepting or self._cut_short:
+        if not self._state.accepting or self._cutter.cut_short:
             cut = "cut short by a cancelled write"
-            raise self._refusal("write", f"the upload is {cut if self._cut_short else self._state.phase}")
-        if self._busy:
+            raise self._refusal("write", f"the upload is {cut if self._cutter.cut_short else self._state.phase}")
+        if self._cutter.busy:
             raise anyio.BusyResourceError("writing to")
 
     def _refusal(self, operation: str, reason: str) -> StoreError:
