@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.stores.base import PartInfo
@@ -32,6 +33,7 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     record = UploadRecord.read(directory)
     journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
     history = _history(events)
+    history.created = datetime.fromisoformat(record.created)
     slots = _slots(directory, history, record)
     history.waiting = {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in slots.items()}
     return Spool(state, lock, record, limits, history=history, journal=journal, slots=slots)
