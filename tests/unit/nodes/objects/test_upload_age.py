@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from penstock.channels import Channel
+from penstock.errors import StoreUnavailable
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.object_store_writer import ObjectStoreWriter
 from penstock.nodes.objects.rotation import Cut, RotateConfig, Rotation
@@ -17,8 +18,11 @@ from penstock.packets import Binary
 from penstock.stores.base import Capability
 from penstock.stores.durable import Spool, StateDirectory, UploadRecord
 from penstock.stores.durable.load import load_spool
+from penstock.stores.layers.base import Layer
+from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.memory import MemoryStore
 from penstock.stores.multipart import UploadOptions, open_upload
+from penstock.stores.multipart.age import POSTPONE_S
 from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, logger
 from penstock.testing import FakeContext
 
@@ -187,6 +191,30 @@ async def test_an_upload_that_is_resumed_is_as_old_as_its_journal(tmp_path):
     async with open_upload(store, "k", UploadOptions(), journal=load_spool(state, lock)) as upload:
         assert upload.age.left_s == pytest.approx(-0.8 * 3600, abs=60)
     assert store.read("k") == bytes(6 * MIB)
+
+
+async def test_a_durable_upload_is_not_ended_while_its_store_is_away(monkeypatch, tmp_path):
+    class Harbour(Layer):
+        away = True
+
+        async def around(self, call, perform):
+            if self.away and call.operation == "put_part":
+                raise StoreUnavailable("503", operation=call.operation, status=503, retryable=True)
+            return await perform()
+
+    clock = Clock(monkeypatch)
+    store = Harbour(MemoryStore("b", capability=MINIO))
+    spool = Spool.create(StateDirectory(tmp_path), UploadRecord("t", "k", "memory://b/k"))
+    options = UploadOptions(retry=RetryPolicy(deadline_s=0.0, first_wait_s=0.01, max_wait_s=0.02))
+    async with open_upload(store, "k", options, journal=spool) as upload:
+        await upload.write(bytes(6 * MIB))
+        await until(lambda: store.inner.open_uploads)
+        clock.ahead += LIMIT_S + 60
+        await until(lambda: upload.age.left_s == POSTPONE_S)
+        store.away = False
+        await until(lambda: upload.stored_bytes)
+        assert upload.age.left_s == pytest.approx(-60, abs=30)
+    assert store.inner.read("k") == bytes(6 * MIB)
 
 
 async def test_open_object_which_has_no_continuation_warns_once_and_stores_all_that_comes(monkeypatch, caplog):

@@ -219,6 +219,23 @@ async def test_an_upload_that_a_live_process_is_about_to_open_is_spared_but_not_
     spool.kept("")
 
 
+async def test_an_upload_that_is_opened_while_the_store_lists_is_spared(store, journals):
+    class Busy(Aged):
+        async def list_uploads(self, prefix=""):
+            async for info in super().list_uploads(prefix):
+                yield info
+            self.spool = journals.begin()
+            self.spool.opening(KEY, [])
+            upload_id = await upload(store)
+            yield replace((await anext(self.inner.list_uploads(KEY))), initiated=self.opened)
+            self.spool.opened(KEY, upload_id, marked=False)
+
+    busy = Busy(store, ago(48), ago(48))
+    assert await outcomes(busy, journals, older=0, take_all=True) == [Sweep.LIVE]
+    assert len(store.open_uploads) == 1
+    busy.spool.kept("")
+
+
 async def test_what_can_be_recovered_is_spared_and_named(store, journals):
     upload_id = await upload(store)
     spool = journals.begin(upload_id=upload_id)
