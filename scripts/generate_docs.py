@@ -27,9 +27,10 @@ sys.path.insert(0, str(ROOT / "tests"))  # the tables that tests go by
 outcomes = importlib.import_module("support.outcomes")
 COMMANDS: list[list[str]] = [
     [],
-    *([name] for name in ("run", "put", "check", "graph", "schema", "inspect", "nodes")),
+    *([name] for name in ("run", "put", "recover", "sweep", "check", "graph", "schema", "inspect", "nodes")),
     ["nodes", "list"],
     ["nodes", "describe"],
+    ["uploads", "list"],
 ]
 NOTICE = "<!-- Generated from the code by `make docs`. -->\n\n"
 ANSWERS = """\

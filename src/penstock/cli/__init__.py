@@ -15,6 +15,17 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
+from penstock.cli.options import (
+    EndpointOption,
+    JsonDocument,
+    JsonOption,
+    PipelineFile,
+    RegionOption,
+    SetOption,
+    StateOption,
+    UploadsPrefix,
+    Verbose,
+)
 from penstock.cli.put_options import PutCommand
 
 __all__ = ["app", "main"]
@@ -32,25 +43,6 @@ app.add_typer(nodes_app, name="nodes")
 
 uploads_app = typer.Typer(help="Show uploads that are not finished.", no_args_is_help=True)
 app.add_typer(uploads_app, name="uploads")
-
-PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.", show_default=False)]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Set a parameter; VALUE is YAML. Repeatable."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-JsonDocument = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]
-StateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        help="The state directory, by default in the user's home.",
-        envvar="PENSTOCK_STATE",
-        show_envvar=True,
-    ),
-]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
 
 
 def _version(wanted: bool) -> None:
@@ -201,10 +193,8 @@ def inspect(
     target: Annotated[
         str, typer.Argument(metavar="FILE|URL", help="A file, or an object: file:///dir/key, s3://bucket/key.")
     ],
-    endpoint: Annotated[
-        str | None, typer.Option("--endpoint", metavar="URL", help="The store of an s3:// URL, if it is not AWS.")
-    ] = None,
-    region: Annotated[str, typer.Option("--region", help="The store's region.")] = "us-east-1",
+    endpoint: EndpointOption = None,
+    region: RegionOption = "us-east-1",
     against: Annotated[
         Path | None,
         typer.Option("--against", metavar="REPORT", help="Verify size and digest against the report of a run."),
@@ -239,13 +229,46 @@ def recover(
     recover_command(RecoverArguments(state, dry_run, as_json), verbose)
 
 
+@app.command()
+def sweep(
+    prefix: UploadsPrefix,
+    older_than: Annotated[
+        str,
+        typer.Option(
+            "--older-than",
+            metavar="TIME",
+            help="How long nothing must have come for an upload: 90m, 24h, 7d, 1h30m. Longer than a stream may pause.",
+            show_default=False,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="End them. Without it only what would be done is said.")] = False,
+    take_all: Annotated[
+        bool, typer.Option("--all", help="Those too that may be of other programs, as no journal here names them.")
+    ] = False,
+    endpoint: EndpointOption = None,
+    region: RegionOption = "us-east-1",
+    state: StateOption = None,
+    as_json: JsonOption = False,
+    verbose: Verbose = 0,
+) -> None:
+    """End the uploads in a store that nobody goes on with, and whose parts are billed until they are ended.
+
+    First those that journals in the state directory name, then those that the store lists. Spared are uploads of live
+    processes with durability, those that `penstock recover` can still finish, and whatever is not idle for as long as
+    --older-than says. S3 stores and Google do not tell whose an upload is: there only those are ended that a journal
+    names, unless --all is given. In Azure there is nothing to end: it drops what was left. Exit codes: 0 done, 1 the
+    store cannot be asked, 4 some could not be ended.
+    """
+    from penstock.cli.sweep import SweepArguments, sweep_command
+
+    sweep_command(SweepArguments(prefix, older_than, yes, take_all, endpoint, region, state, as_json), verbose)
+
+
 @uploads_app.command("list")
 def uploads_list(
-    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="Such as s3://bucket/takes/ or file:recordings/.")],
-    endpoint: Annotated[
-        str | None, typer.Option("--endpoint", metavar="URL", help="The store of an s3:// URL, if it is not AWS.")
-    ] = None,
-    region: Annotated[str, typer.Option("--region", help="The store's region.")] = "us-east-1",
+    prefix: UploadsPrefix,
+    endpoint: EndpointOption = None,
+    region: RegionOption = "us-east-1",
     as_json: JsonOption = False,
 ) -> None:
     """List the uploads that are open in a store: under way, or left behind by a process that died.

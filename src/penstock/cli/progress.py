@@ -73,7 +73,8 @@ class HumanProgress:
         elif event.name == OBJECT_COMMITTED:
             say(f"committed {fields['url']}, {human_bytes(fields['size'])}, {fields['digest']}")
         elif event.name == OBJECT_CONTINUED:
-            say(f"{event.node}: '{fields['continues']}' can grow no more; it goes on in '{fields['key']}'")
+            more = "get no older" if "limit_s" in fields else "grow no more"
+            say(f"{event.node}: '{fields['continues']}' can {more}; it goes on in '{fields['key']}'")
         elif event.name in (OBJECT_ABORTED, OBJECT_FAILED):
             say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
         elif event.name == OBJECT_KEPT:

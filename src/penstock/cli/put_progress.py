@@ -124,7 +124,8 @@ class HumanEvents:
             mark = ", marked as incomplete" if fields["incomplete"] else ""
             self._say(f"committed {fields['url']}, {human_bytes(fields['size'])}, {fields['digest']}{mark}")
         elif event == CONTINUED:
-            self._say(f"'{fields['continues']}' can grow no more; it goes on in '{fields['key']}'")
+            more = "get no older" if "limit_s" in fields else "grow no more"
+            self._say(f"'{fields['continues']}' can {more}; it goes on in '{fields['key']}'")
         elif event == DROPPED:
             self._say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
         elif event == FAILED:

@@ -14,6 +14,7 @@ from penstock.errors import ConfigurationError
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.journaling import begin_upload
 from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
+from penstock.stores.multipart.age import warning_of_age
 from penstock.stores.resolve import parse_url
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ async def open_object(
         await check_store(store, config)
         options = upload_options(config)
         async with begin_upload(config, store, key, options, resume=config.resume, on_event=on_event) as writer:
-            yield writer
+            with warning_of_age(writer.age, writer.url):
+                yield writer
     finally:
         with anyio.CancelScope(shield=True):
             await store.aclose()

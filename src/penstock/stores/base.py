@@ -136,12 +136,13 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class PartInfo:
-    """A stored part; ``number`` counts from 1, ``checksum`` is the one it was sent with."""
+    """A stored part; ``number`` counts from 1, ``checksum`` is the one it was sent with, ``modified`` when it came."""
 
     number: int
     size: int
     etag: str
     checksum: Checksum | None = field(default=None, compare=False)
+    modified: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +28,7 @@ from penstock.stores.base import (
     body_size,
 )
 from penstock.stores.checksums import checksum_of
+from penstock.stores.operation import Operation
 from penstock.stores.properties import HTTP_EXTRAS
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class _Upload:
     properties: ObjectProperties
     initiated: datetime
     parts: dict[int, bytes] = field(default_factory=dict)
+    modified: dict[int, datetime] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -182,13 +184,14 @@ class MemoryStore:
             raise _refused("put_part", key, "EntityTooLarge", message, number)
         data = b"".join(body)
         _verify("put_part", key, data, checksum, number)
-        upload.parts[number] = data
+        upload.parts[number], upload.modified[number] = data, datetime.now(UTC)
         return _part_info(number, data, checksum)
 
     async def list_parts(self, key: str, upload_id: str) -> Sequence[PartInfo]:
         await checkpoint()
         upload = self._open_upload("list_parts", key, upload_id)
-        return [_part_info(number, data) for number, data in sorted(upload.parts.items())]
+        parts = [_part_info(number, data) for number, data in sorted(upload.parts.items())]
+        return [replace(part, modified=upload.modified[part.number]) for part in parts]
 
     async def complete_multipart(
         self,
@@ -212,8 +215,7 @@ class MemoryStore:
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         await checkpoint()
-        upload = self._uploads.get(upload_id)
-        if upload is not None and upload.key == key:
+        if (upload := self._uploads.get(upload_id)) is not None and upload.key == key:
             del self._uploads[upload_id]
 
     async def list_uploads(self, prefix: str = "") -> AsyncIterator[UploadInfo]:
@@ -227,16 +229,14 @@ class MemoryStore:
     def _find(self, operation: str, key: str) -> _Stored:
         stored = self._objects.get(key)
         if stored is None:
-            raise NotFound("no such object", operation=operation, key=key, status=404, code="NoSuchKey")
+            raise Operation(operation, key).error(NotFound, "no such object", status=404, code="NoSuchKey")
         return stored
 
     def _open_upload(self, operation: str, key: str, upload_id: str) -> _Upload:
         upload = self._uploads.get(upload_id)
         if upload is None or upload.key != key:
             message = "the upload is not open: completed, aborted or never created"
-            raise UploadGone(
-                message, operation=operation, key=key, upload_id=upload_id, status=404, code="NoSuchUpload"
-            )
+            raise Operation(operation, key, upload_id).error(UploadGone, message, status=404, code="NoSuchUpload")
         return upload
 
     def _choose(self, key: str, upload: _Upload, parts: Sequence[PartInfo]) -> Sequence[bytes]:
@@ -266,8 +266,8 @@ class MemoryStore:
         if not supported:
             raise Unsupported("conditional writes are switched off", operation=operation, key=key)
         if key in self._objects:
-            message = "an object is there"
-            raise AlreadyExists(message, operation=operation, key=key, status=412, code="PreconditionFailed")
+            refused = Operation(operation, key)
+            raise refused.error(AlreadyExists, "an object is there", status=412, code="PreconditionFailed")
 
     def _keep(
         self, key: str, data: bytes, etag: str, properties: ObjectProperties, checksum: Checksum | None

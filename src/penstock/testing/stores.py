@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -85,7 +86,10 @@ class StoreContract(ObjectContract):
         upload_id = await store.create_multipart("key")
         assert list(await store.list_parts("key", upload_id)) == []
         parts = await self.send(store, upload_id, self.parts_of(store, 2), [0, 1])
-        assert list(await store.list_parts("key", upload_id)) == parts
+        listed = await store.list_parts("key", upload_id)
+        assert list(listed) == parts
+        now = datetime.now(UTC)
+        assert all(part.modified is None or abs(now - part.modified) < timedelta(minutes=5) for part in listed)
         await store.abort_multipart("key", upload_id)
 
     async def test_a_part_that_is_sent_again_replaces_the_earlier_one(self, store: MultipartStore) -> None:

@@ -1,10 +1,10 @@
 """Write a stream of Binary packets into an object, part by part, or into one object after the other.
 
 The object appears, whole, when the input has ended cleanly; until then nothing is visible under its key. ``rotate``
-ends it earlier and begins another; so does the largest size that the store or ``memory_limit`` allows. If the input
-fails or the run is cut short, what was sent is dropped, or kept and marked, as ``on_error`` says. With ``passthrough``
-every packet is sent on at once, but the output ends only after the commit and fails with it: who reads to the clean end
-knows that the object is stored.
+ends it earlier and begins another; so do the largest size that the store or ``memory_limit`` allows, and the age up to
+which the store keeps what is unfinished. If the input fails or the run is cut short, what was sent is dropped, or kept
+and marked, as ``on_error`` says. With ``passthrough`` every packet is sent on at once, but the output ends only after
+the commit and fails with it: who reads to the clean end knows that the object is stored.
 Reference: Amazon S3 User Guide, "Uploading and copying objects using multipart upload".
 """
 
@@ -26,7 +26,7 @@ from penstock.errors import (
 from penstock.nodes.base import Node, node
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
 from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
-from penstock.nodes.objects.rotation import Intake, Rotation
+from penstock.nodes.objects.rotation import Cut, Intake, Rotation
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
 from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, OBJECT_RETRYING, PART_COMPLETE
@@ -104,7 +104,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         packets = await intake.begin()
         while True:  # an input without a packet makes one object too, an empty one
             content_type = self.config.content_type or _content_type(packets)
-            key = self._next_key(ctx, content_type, continues=intake.continues)
+            key = self._next_key(ctx, content_type, intake.continues)
             await self._write_object(ctx, key, upload_options(self.config, content_type), intake, forward)
             if not intake.ended:
                 packets = await intake.begin()
@@ -121,6 +121,7 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         async with begin_upload(
             self.config, self._store, key, options, resume=resume, on_event=_reporter(ctx)
         ) as upload:
+            intake.age = upload.age
             received = False
             try:
                 while packets := await intake.receive():
@@ -144,11 +145,14 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
                 await self._rescue(upload, error, received=received)
                 raise
 
-    def _next_key(self, ctx: NodeContext, content_type: str | None, *, continues: bool) -> str:
-        if not continues:
+    def _next_key(self, ctx: NodeContext, content_type: str | None, continues: Cut | None) -> str:
+        if continues is None:
             return self._keys.next(content_type)
         key = self._keys.continuation()
-        ctx.report(OBJECT_CONTINUED, key=key, continues=self._keys.latest, limit=self._capacity_bytes)
+        assert self._store is not None  # noqa: S101 - run has seen to it
+        expiry_s = self._store.capability.upload_expiry_s
+        limit = {"limit": self._capacity_bytes} if continues is Cut.LIMIT else {"limit_s": expiry_s}
+        ctx.report(OBJECT_CONTINUED, key=key, continues=self._keys.latest, **limit)
         return key
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from penstock.channels import Receiver
     from penstock.packets import Packet
+    from penstock.stores.multipart.age import UploadAge
 
 __all__ = ["Cut", "Intake", "RotateConfig", "Rotation"]
 
@@ -62,6 +63,8 @@ class Cut(StrEnum):
     SECONDS = "seconds"
     LIMIT = "limit"
     """It is as large as its store or the memory limit allows; the next one continues it."""
+    AGE = "age"
+    """Its upload is about as old as its store allows; the next one continues it."""
 
 
 class Rotation:
@@ -99,22 +102,25 @@ class Rotation:
         """Whether the object has far outgrown its bounds, for want of a boundary."""
         return self._earlier + self._size > OVERDUE * self._bytes or now > self._begun + OVERDUE * self._seconds
 
-    def split(self, packets: Sequence[Packet], now: float) -> tuple[int, Cut | None]:
-        """How many of these packets the present object takes, and why it ends after them, if it does."""
+    def split(self, packets: Sequence[Packet], now: float, *, old: bool = False) -> tuple[int, Cut | None]:
+        """How many of these packets the present object takes, and why it ends after them, if it does.
+
+        ``old``: its upload must not get older.
+        """
         late = now >= self._begun + self._seconds
         total = sum([packet.size for packet in packets])
-        if not late and self._size + total < min(self._bytes - self._earlier, self._capacity):
+        if not late and not old and self._size + total < min(self._bytes - self._earlier, self._capacity):
             self._size += total
             return len(packets), None
         for index, packet in enumerate(packets):
-            cut = self._cut_before(packet, late=late)
+            cut = self._cut_before(packet, late=late, old=old)
             if cut is not None:
                 return index, cut
             self._size += packet.size
         full = self._earlier + self._size >= self._bytes and not self._at_boundary
         return len(packets), Cut.BYTES if full else None
 
-    def _cut_before(self, packet: Packet, *, late: bool) -> Cut | None:
+    def _cut_before(self, packet: Packet, *, late: bool, old: bool) -> Cut | None:
         if not self._size:
             return None
         size = self._size + packet.size
@@ -123,7 +129,9 @@ class Rotation:
                 return Cut.SECONDS
             if self._earlier + size > self._bytes:
                 return Cut.BYTES
-        return Cut.LIMIT if size > self._capacity else None
+        if size > self._capacity:
+            return Cut.LIMIT
+        return Cut.AGE if old else None
 
 
 class Intake:
@@ -131,7 +139,8 @@ class Intake:
 
     Attributes:
         cut: why the present stretch has ended, or None when it has not, or the input has.
-        continues: the present stretch continues the one before, which had reached the limit.
+        continues: why the present stretch continues the one before, which had reached a limit; None if it does not.
+        age: that of the upload which takes the present stretch.
         ended: the input has ended.
     """
 
@@ -141,7 +150,8 @@ class Intake:
         self._warn: Callable[[str], None] | None = warn
         self._held: list[Packet] = []
         self.cut: Cut | None = None
-        self.continues = False
+        self.continues: Cut | None = None
+        self.age: UploadAge | None = None
         self.ended = False
 
     async def begin(self) -> Sequence[Packet]:
@@ -153,9 +163,9 @@ class Intake:
         if not self._held and not self.ended:
             self._held = await self._received.receive_many()
             self.ended = not self._held
-        self.continues = self.cut is Cut.LIMIT
+        self.continues = self.cut if self.cut in (Cut.LIMIT, Cut.AGE) else None
         self.cut = None
-        self._rotation.begin(anyio.current_time(), continues=self.continues)
+        self._rotation.begin(anyio.current_time(), continues=self.continues is not None)
         return self._held
 
     async def receive(self) -> Sequence[Packet]:
@@ -166,18 +176,32 @@ class Intake:
         """
         if self.cut is not None or self.ended:
             return []
-        if not self._held:
-            with anyio.CancelScope(deadline=self._rotation.deadline) as until:
+        while not self._held:
+            with anyio.CancelScope(deadline=self._deadline()):
                 self._held = await self._received.receive_many()
                 self.ended = not self._held
-            if until.cancelled_caught:
-                self.cut = Cut.SECONDS
-            if not self._held:
+            if not self._held and self._is_over():
                 return []
         now = anyio.current_time()
-        count, self.cut = self._rotation.split(self._held, now)
+        count, self.cut = self._rotation.split(self._held, now, old=self._left_s() <= 0)
         taken, self._held = self._held[:count], self._held[count:]
         if self._warn is not None and self._rotation.overdue(now):
             self._warn("the object should have ended, but no packet is flagged as a boundary; it grows on")
             self._warn = None
         return taken
+
+    def _is_over(self) -> bool:
+        """Whether the present stretch ends although nothing has come; if its time is up, that is why."""
+        if self.ended:
+            return True
+        if anyio.current_time() >= self._rotation.deadline:
+            self.cut = Cut.SECONDS
+        elif self._left_s() <= 0:
+            self.cut = Cut.AGE
+        return self.cut is not None  # not so if the upload was opened while we waited
+
+    def _deadline(self) -> float:
+        return min(self._rotation.deadline, anyio.current_time() + self._left_s())
+
+    def _left_s(self) -> float:
+        return math.inf if self.age is None else self.age.left_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.stores.base import PartInfo
@@ -32,6 +33,7 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     record = UploadRecord.read(directory)
     journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
     history, lost = _history(events)
+    history.created = datetime.fromisoformat(record.created)
     slots = _slots(directory, history, record)
     _require_lost(lost, history, slots)
     history.waiting = {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in slots.items()}

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -40,16 +41,22 @@ REMOVED = ".removed"
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A line of the log of parts."""
+    """A line of the log of parts; ``at`` is its time, in seconds since 1970."""
 
     number: int
     offset: int
     size: int
     etag: str
+    at: float | None = None
 
     @property
     def end(self) -> int:
         return self.offset + self.size
+
+    @property
+    def info(self) -> PartInfo:
+        modified = None if self.at is None else datetime.fromtimestamp(self.at, UTC)
+        return PartInfo(self.number, self.size, self.etag, modified=modified)
 
 
 class Upload:
@@ -85,9 +92,9 @@ class Upload:
     def put_part(self, number: int, body: Body, offset: int) -> PartInfo:
         """Write a part in its place; on return it is on the disk."""
         self.require_open()
-        part = PartInfo(number, body_size(body), secrets.token_hex(8))
+        stored = _Stored(number, offset, body_size(body), secrets.token_hex(8), round(time.time(), 3))
         # Of its own between two line ends: a line before it that was torn by a crash does not spoil it.
-        line = b"\n" + json.dumps(asdict(_Stored(number, offset, part.size, part.etag))).encode() + b"\n"
+        line = b"\n" + json.dumps(asdict(stored)).encode() + b"\n"
         try:
             with _opened(self._directory / "data", os.O_WRONLY) as data:
                 write_at(data, body, offset)
@@ -97,13 +104,13 @@ class Upload:
                 sync_data(log)
         except FileNotFoundError as error:
             raise self._gone() from error
-        return part
+        return stored.info
 
     def parts(self) -> list[PartInfo]:
         """The stored parts in order of numbers, the newest of each."""
         self.require_open()
         newest = {stored.number: stored for stored in self._log()}
-        return [PartInfo(number, newest[number].size, newest[number].etag) for number in sorted(newest)]
+        return [newest[number].info for number in sorted(newest)]
 
     def complete(self, parts: Sequence[PartInfo], target: Path, *, if_absent: bool) -> None:
         """Publish exactly these parts, and remove what belongs to the upload.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from penstock.stores.base import Body, Checksum, PartInfo
     from penstock.stores.multipart.digest import UploadDigest
@@ -108,6 +109,7 @@ class History:
     """What a journal knows of an upload that another process has begun.
 
     Attributes:
+        created: when its journal was begun, and so before any upload was opened.
         key: the object's key, once it was settled.
         upload_id: the store's handle, once there was one.
         marked: the upload was opened with metadata that say that it is incomplete.
@@ -123,6 +125,7 @@ class History:
         dropped: the upload was aborted.
     """
 
+    created: datetime | None = None
     key: str | None = None
     upload_id: str | None = None
     marked: bool = False

@@ -119,6 +119,11 @@ class Sender:
         while self._state.in_flight:
             await self.change()
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the store is away or refuses, and is tried again."""
+        return self._trouble is not None or self._tries > 0
+
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait for a change of the parts after which ``condition`` holds; raises the first failure instead."""
         while True:

@@ -15,6 +15,7 @@ import anyio
 
 from penstock.errors import AlreadyExists, StoreError, UploadGone, describe
 from penstock.stores.layers.retry import RetryLayer
+from penstock.stores.multipart.age import UploadAge
 from penstock.stores.multipart.failures import Failures
 from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name, stranded
@@ -48,6 +49,7 @@ class Transfer:
         retries: requests that were tried again.
         failures: the errors of the parts and of the caller's body.
         sender: its parts on their way.
+        age: how old the upload is.
         journal: where it is written down, if it is.
     """
 
@@ -62,6 +64,7 @@ class Transfer:
         journal: UploadJournal | None = None,
     ) -> None:
         self.state = UploadState()
+        self.age = UploadAge(store.capability.upload_expiry_s, lambda: self.sender.in_trouble)
         self.retries = 0
         self.failures = Failures()
         self.journal = journal
@@ -116,6 +119,8 @@ class Transfer:
             assert self.journal is not None  # noqa: S101 - it is where the history comes from
             history.waiting = self.journal.gone()
             history.stored, history.upload_id = {}, None
+        if history.upload_id is not None:
+            self.age.begin(history.created)
 
     # -- opening --------------------------------------------------------------------------------------
 
@@ -144,6 +149,7 @@ class Transfer:
             raise
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
+        self.age.begin()
         if self.journal is not None:
             self.journal.opened(self.key, upload_id, marked=incomplete)
         if self._lost_creates > lost_before:

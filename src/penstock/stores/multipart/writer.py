@@ -50,6 +50,7 @@ class UploadWriter:
 
     Attributes:
         result: the committed object, once it is.
+        age: how old its upload is.
         meter: what it counts, for ``penstock.metrics``.
     """
 
@@ -75,6 +76,7 @@ class UploadWriter:
         self._transfer = Transfer(
             metered, key, options, self._digest, self._teller.part_stored, self._teller.retrying, journal
         )
+        self.age = self._transfer.age
         self._cutter = PartCutter(store, options, self._digest, self._transfer, self.meter, self._teller)
         self._state = state = self._transfer.state
         buffer = self._cutter.buffer

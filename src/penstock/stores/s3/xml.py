@@ -92,15 +92,19 @@ def read_parts(roots: Iterable[Element]) -> list[PartInfo]:
 
     A part that was sent again is listed twice by some stores. Of two with the same time the later in the list counts.
     """
-    newest: dict[int, tuple[datetime, PartInfo]] = {}
+    newest: dict[int, PartInfo] = {}
     for root in roots:
         for entry in root.iterfind("{*}Part"):
             number = _number(entry, "PartNumber")
-            modified = _moment(text(entry, "LastModified")) or datetime.min.replace(tzinfo=UTC)
-            part = PartInfo(number, _number(entry, "Size"), unquote_etag(text(entry, "ETag")))
-            if number not in newest or newest[number][0] <= modified:
-                newest[number] = modified, part
-    return [newest[number][1] for number in sorted(newest)]
+            modified = _moment(text(entry, "LastModified"))
+            part = PartInfo(number, _number(entry, "Size"), unquote_etag(text(entry, "ETag")), modified=modified)
+            if number not in newest or _time(newest[number]) <= _time(part):
+                newest[number] = part
+    return [newest[number] for number in sorted(newest)]
+
+
+def _time(part: PartInfo) -> datetime:
+    return part.modified or datetime.min.replace(tzinfo=UTC)
 
 
 def read_uploads(root: Element) -> list[UploadInfo]:

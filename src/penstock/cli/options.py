@@ -1,0 +1,46 @@
+"""Arguments and options that several commands share, as typer reads them from annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "EndpointOption",
+    "JsonDocument",
+    "JsonOption",
+    "PipelineFile",
+    "RegionOption",
+    "SetOption",
+    "StateOption",
+    "UploadsPrefix",
+    "Verbose",
+]
+
+PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Set a parameter; VALUE is YAML. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+JsonDocument = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="The state directory, by default in the user's home.",
+        envvar="PENSTOCK_STATE",
+        show_envvar=True,
+    ),
+]
+EndpointOption = Annotated[
+    str | None, typer.Option("--endpoint", metavar="URL", help="The store of an s3:// URL, if it is not AWS.")
+]
+RegionOption = Annotated[str, typer.Option("--region", help="The store's region.")]
+UploadsPrefix = Annotated[
+    str, typer.Argument(metavar="PREFIX", help="Such as s3://bucket/takes/ or file:recordings/.", show_default=False)
+]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
