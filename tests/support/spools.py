@@ -63,6 +63,10 @@ class Snapshot:
         return StateDirectory(self.path)
 
 
+def _contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 class Snapshots:
     """Takes a snapshot before and after each call of a journal and of a store."""
 
@@ -73,7 +77,12 @@ class Snapshots:
 
     def take(self, name) -> None:
         path = self._root / f"{len(self.taken):04d}"
-        shutil.copytree(self._state.path, path)
+        while True:  # until no thread that syncs has written in between: a death has no duration
+            before = _contents(self._state.path)
+            shutil.copytree(self._state.path, path)
+            if before == _contents(path):
+                break
+            shutil.rmtree(path)
         self.taken.append(Snapshot(name, path, copy.deepcopy(self._store), self.accepted))
 
     def wrap_journal(self, spool):

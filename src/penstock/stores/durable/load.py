@@ -33,6 +33,7 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     record = UploadRecord.read(directory)
     journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
     history, lost = _history(events)
+    history.after_power_loss = record.after_power_loss
     history.created = datetime.fromisoformat(record.created)
     slots = _slots(directory, history, record)
     _require_lost(lost, history, slots)

@@ -204,7 +204,7 @@ def _plan(spool: Spool) -> Recovery:
     if history.committed is not None:
         return Recovery.MARKED if history.committed.get("incomplete") else Recovery.COMMITTED
     if history.ended == "complete":
-        return Recovery.COMMITTED
+        return Recovery.MARKED if history.lost_at_end else Recovery.COMMITTED
     if history.ended == "aborted" or history.dropped:
         return Recovery.ABORTED
     if history.ended == "failed":
@@ -232,4 +232,7 @@ def _told(
 ) -> Recovered:
     history, record = _history(spool), spool.record
     key = history.key or record.key
+    lost = history.lost_at_end or (history.missing if record.durability == "crash" else 0)
+    if lost and not reason:
+        reason = f"the machine lost its power, and with it {lost} bytes behind byte {history.size_accepted}"
     return Recovered(record.token, outcome, record.url, key, history.size_accepted, reason, result, failed)

@@ -119,6 +119,7 @@ class History:
         waiting: parts in the journal, by number; some may be stored, too.
         gaps: sizes of the parts that were given up, by number.
         missing: bytes that were written, but not to the disk when the machine lost its power.
+        after_power_loss: the machine was started since, or that is not known: what was not synced may be missing.
         ended: how the input ended, once it has; and then its size and its digest.
         committing: the commit had begun.
         committed: the result of the commit.
@@ -135,6 +136,7 @@ class History:
     waiting: dict[int, WaitingPart] = field(default_factory=dict)
     gaps: dict[int, int] = field(default_factory=dict)
     missing: int = 0
+    after_power_loss: bool = False
     ended: Ending | None = None
     size: int | None = None
     digest: str | None = None
@@ -146,6 +148,13 @@ class History:
     def object_size(self) -> int:
         """Bytes of the object, once the input has ended; 0 before."""
         return 0 if self.size is None else self.size - sum(self.gaps.values())
+
+    @property
+    def lost_at_end(self) -> int:
+        """Bytes at the end of an input that has ended which a power loss has taken."""
+        if not self.after_power_loss or self.size is None or self.dropped or self.committed is not None:
+            return 0
+        return max(0, self.object_size - self.size_accepted)
 
     @property
     def size_accepted(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.stores.base import MIB, ObjectProperties
@@ -12,7 +12,7 @@ from penstock.stores.layers.retry import RetryPolicy
 if TYPE_CHECKING:
     from penstock.stores.base import Checksum
 
-__all__ = ["INCOMPLETE", "MADE_BY", "MARKER_SUFFIX", "UploadOptions", "UploadResult"]
+__all__ = ["INCOMPLETE", "MADE_BY", "MARKER_SUFFIX", "UploadOptions", "UploadResult", "marked"]
 
 MADE_BY: Final = "penstock-upload"
 """Metadata of every object: the token of the upload that made it."""
@@ -90,3 +90,9 @@ class UploadResult:
     def as_fields(self) -> dict[str, Any]:
         """The record as plain values, for events and JSON; the digest as ``crc64nvme:BASE64``."""
         return {**asdict(self), "digest": str(self.digest), "seconds": round(self.seconds, 3)}
+
+
+def marked(properties: ObjectProperties, token: str, *, incomplete: bool) -> ObjectProperties:
+    """The properties of an object, with the token of the upload that makes it, and the mark of one that is cut short."""
+    mark = {INCOMPLETE: "true"} if incomplete else {}
+    return replace(properties, metadata={**properties.metadata, MADE_BY: token, **mark})

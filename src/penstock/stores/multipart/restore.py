@@ -127,6 +127,8 @@ def _require_all(history: History, state: UploadState, buffer: PartBuffer, diges
     have = state.planned_bytes + buffer.size
     last = state.next_number if buffer.size else state.next_number - 1
     beyond = [number for number in (*history.stored, *history.waiting) if number > last]
+    if history.after_power_loss and (beyond or history.lost_at_end):
+        return  # what was not synced was not accepted, or is told of as lost
     if beyond:
         raise SpoolError(f"the spool {place} lacks bytes from byte {have} on, though it has some that come later")
     if history.size is not None and have != history.size:

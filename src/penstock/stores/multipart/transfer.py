@@ -7,7 +7,6 @@ send parts, the parts' bytes stay with the state until they are stored: a transf
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from penstock.stores.multipart.age import UploadAge
 from penstock.stores.multipart.failures import Failures
 from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name, stranded
-from penstock.stores.multipart.records import INCOMPLETE, MADE_BY
+from penstock.stores.multipart.records import marked
 from penstock.stores.multipart.restore import reconcile
 from penstock.stores.multipart.sending import Sender
 from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous, verify
@@ -31,7 +30,7 @@ from penstock.telemetry import logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from penstock.stores.base import Body, Checksum, MultipartStore, ObjectProperties, PutResult
+    from penstock.stores.base import Body, Checksum, MultipartStore, PutResult
     from penstock.stores.layers.base import Call
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import History, UploadJournal
@@ -140,7 +139,9 @@ class Transfer:
                 self.journal.opening(self.key, sorted(self._known))
                 await self.journal.settle()
             upload_id = await self._store.create_multipart(
-                self.key, self._properties(incomplete=incomplete), checksum=self._digest.whole_algorithm
+                self.key,
+                marked(self._options.properties, self._token, incomplete=incomplete),
+                checksum=self._digest.whole_algorithm,
             )
         except BaseException as error:
             self.state.move(Phase.BUFFERING)
@@ -183,7 +184,7 @@ class Transfer:
             await self._marker.put(self.key, self.state.object_bytes)
         self.state.move(Phase.COMMITTING)
         self._journal_commit()
-        properties = self._properties(incomplete=incomplete)
+        properties = marked(self._options.properties, self._token, incomplete=incomplete)
         try:
             return await self._store.put(self.key, body, properties, if_absent=self._conditional, checksum=checksum)
         except StoreError as error:
@@ -283,11 +284,6 @@ class Transfer:
         if self.state.upload_id is None or await drop_upload(self._store, self.key, self.state.upload_id):
             return None
         return f"{self._what_is_left()}: the store still lists it"
-
-    def _properties(self, *, incomplete: bool) -> ObjectProperties:
-        given = self._options.properties
-        mark = {INCOMPLETE: "true"} if incomplete else {}
-        return replace(given, metadata={**given.metadata, MADE_BY: self._token, **mark})
 
     def _what_is_left(self) -> str:
         upload = f"upload {self.state.upload_id}" if self.state.upload_id else "what was sent"
