@@ -93,6 +93,6 @@ class UploadResult:
 
 
 def marked(properties: ObjectProperties, token: str, *, incomplete: bool) -> ObjectProperties:
-    """The properties of an object, with the token of the upload that makes it, and the mark of one that is cut short."""
+    """The properties of an object, with the token of its upload, and the mark of one that is cut short."""
     mark = {INCOMPLETE: "true"} if incomplete else {}
     return replace(properties, metadata={**properties.metadata, MADE_BY: token, **mark})
