@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from penstock.stores.base import MultipartStore
+    from penstock.stores.base import MultipartStore, UploadInfo
 
 __all__ = ["end_strays", "may_leave_stray", "open_uploads", "try_end_strays", "warn_of_stray"]
 
 SKEW: Final = timedelta(minutes=15)
 """How far the store's clock may be off; what Amazon S3 allows ours (API Reference, RequestTimeTooSkewed)."""
+
+LISTINGS: Final = 5
+"""How often a listing is begun."""
 
 
 def may_leave_stray(error: BaseException) -> bool:
@@ -36,7 +39,18 @@ async def open_uploads(store: MultipartStore, key: str) -> list[str]:
     """The ids of the uploads that are open under ``key``; none where the store does not list them."""
     if not store.capability.lists_uploads:
         return []
-    return [upload.upload_id async for upload in store.list_uploads(key) if upload.key == key]
+    return [upload.upload_id for upload in await _listed(store, key)]
+
+
+async def _listed(store: MultipartStore, key: str) -> list[UploadInfo]:
+    """The uploads that are open under ``key``; a listing that breaks off is begun again."""
+    for attempt in range(LISTINGS):
+        try:
+            return [upload async for upload in store.list_uploads(key) if upload.key == key]
+        except StoreError as error:
+            if not error.retryable or attempt == LISTINGS - 1:
+                raise
+    return []
 
 
 async def end_strays(
@@ -52,9 +66,10 @@ async def end_strays(
     """
     if not store.capability.lists_uploads or not store.capability.closes_uploads:
         return []
-    found = [upload async for upload in store.list_uploads(key) if upload.key == key and upload.upload_id not in known]
     ended = []
-    for upload in found:
+    for upload in await _listed(store, key):
+        if upload.upload_id in known:
+            continue
         if upload.initiated is not None and not since - SKEW <= upload.initiated <= until + SKEW:
             continue
         try:
