@@ -1,15 +1,19 @@
 """``on_outage: drop_oldest``: a full spool gives up parts, counted to the byte, instead of letting the input wait."""
 
+import errno
+import os
 import random
+from dataclasses import replace
 
 import anyio
 import pytest
 
-from penstock.errors import StoreUnavailable
+from penstock.errors import SpoolError, StoreUnavailable
 from penstock.metrics import METERS
 from penstock.stores.base import Capability
 from penstock.stores.durable import Spool, SpoolLimits, StateDirectory, UploadRecord
 from penstock.stores.durable.recover import recover
+from penstock.stores.durable.slots import HEADER_BYTES
 from penstock.stores.layers.base import Layer
 from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.memory import MemoryStore
@@ -75,6 +79,46 @@ async def test_the_oldest_parts_but_the_first_give_way_and_the_rest_arrives_in_o
     gaps = [(fields["first"], fields["last"]) for event, fields in events if event == OBJECT_GAP]
     assert gaps == [((1 + part) * PART, (2 + part) * PART - 1) for part in range(lost)]
     assert memory.open_uploads == []
+
+
+async def test_a_full_disk_makes_the_oldest_give_way_too(tmp_path, memory, monkeypatch):
+    """The disk takes four parts, though the limit would take a hundred."""
+    pwritev, away = os.pwritev, Away(memory)
+
+    def full(descriptor, pieces, at):
+        used = sum(path.stat().st_blocks > 8 for path in tmp_path.rglob("slot-*"))
+        if used > 4 and not os.fstat(descriptor).st_size > HEADER_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwritev(descriptor, pieces, at)
+
+    monkeypatch.setattr(os, "pwritev", full)
+    async with open_upload(away, "k", OPTIONS, journal=spool(tmp_path, 100)) as upload:
+        for part in range(9):
+            await upload.write(bytes([part]) * PART)
+        away.back.set()
+    kept = memory.read("k")[::PART]
+    assert kept[0] == 0
+    assert kept[1:] == bytes(range(10 - len(kept), 9))
+    assert upload.result.dropped == (9 - len(kept)) * PART > 0
+
+
+async def test_a_full_disk_fails_the_upload_where_that_is_wanted_and_keeps_it(tmp_path, memory, monkeypatch):
+    journal = spool(tmp_path, 100)
+    options = replace(OPTIONS, on_outage="fail")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SpoolError, match="is full") as caught:
+        async with open_upload(memory, "k", options, journal=journal) as upload:
+            await upload.write(b"kept")
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pwritev", full)
+                await upload.write(b"not taken")
+    assert "run `penstock recover`" in "".join(caught.value.__notes__)
+    outcomes = [one async for one in recover(StateDirectory(tmp_path), lambda _record: memory)]
+    assert [(one.outcome, one.size) for one in outcomes] == [("marked", 4)]
+    assert memory.read("k") == b"kept"
 
 
 async def test_the_counters_reconcile_over_a_gap(tmp_path, memory):

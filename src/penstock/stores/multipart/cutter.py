@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from penstock.errors import StoreError
+from penstock.errors import SpoolError, StoreError
 from penstock.stores.multipart.parts import BlockBuffer, gather, plan_parts
 from penstock.stores.multipart.restore import restore
 
@@ -71,7 +71,7 @@ class PartCutter:
         self.buffer: PartBuffer = BlockBuffer(digest.update) if self._journal is None else self._journal.buffer(digest)
         self._meter = meter
         self._teller = teller
-        self._drops = self._journal is not None and options.on_outage == "drop_oldest"
+        self._on_outage = options.on_outage if self._journal is not None else "wait"
         self._group: TaskGroup | None = None
         self.busy = False
         self.cut_short = False
@@ -161,8 +161,8 @@ class PartCutter:
                 key=self._transfer.key,
                 upload_id=self._state.upload_id,
             )
-        while self._drops and not self._has_room(size) and (part := self._sender.drop_oldest()) is not None:
-            self._teller.dropped(part, self._state.dropped_bytes)
+        while not self._has_room(size) and self._give_way():
+            pass
         await self._sender.wait_until(lambda: self._has_room(size))
         self.buffer.start(size, self._state.next_number)
         self._meter.part_begun(self._state.next_number)
@@ -190,8 +190,20 @@ class PartCutter:
         self._state.cut(self.buffer.take(), size, self._digest.end_part(), crcs)
 
     async def _flush(self) -> None:
-        """Write what was added into the journal; waits while its disk is full."""
+        """Write what was added into the journal; where its disk is full, wait, drop or fail, as ``on_outage`` says."""
         while not self.buffer.flush():
-            self._teller.waiting(f"the disk of {self._journal.place if self._journal else 'the journal'} is full")
+            if self._give_way():
+                continue
+            full = f"the disk of {self._journal.place if self._journal else 'the journal'} is full"
+            if self._on_outage == "fail":
+                raise SpoolError(f"{full}; free some of it, and run `penstock recover`")
+            self._teller.waiting(full)
             with anyio.move_on_after(DISK_FULL_WAIT_S):
                 await self._sender.change()
+
+    def _give_way(self) -> bool:
+        """Drop a part, if that is wanted and there is one; return whether there was."""
+        part = self._sender.drop_oldest() if self._on_outage == "drop_oldest" else None
+        if part is not None:
+            self._teller.dropped(part, self._state.dropped_bytes)
+        return part is not None
