@@ -25,4 +25,8 @@ sink/bakeoff.py --mib 256 --packets 65536
 sink/bakeoff.py --mib 256 --packets 65536 --tls
 sink/bakeoff.py --packets 65536 --latency-ms 50 --conn-mbps 90 --in-flight 16 --contenders penstock,obstore,opendal,boto3
 sink/memory.py
+sink/memory.py --outage
+sink/durability.py
+sink/streams.py --durability crash
+sink/streams.py --durability power
 END

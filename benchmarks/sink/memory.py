@@ -1,11 +1,12 @@
 """Memory of one long upload through a slow store: flat, whatever its length.
 
-    python benchmarks/sink/memory.py [--gib 20] [--in-flight 4] [--part-mib 8]
+    python benchmarks/sink/memory.py [--gib 20] [--in-flight 4] [--part-mib 8] [--outage]
 
 The source is much faster than the store, every packet is a new object, and resident memory is read twenty times a
 second.
 The table has it by tenths of the object; the last line compares its peak with what the parameters promise: one part
-more than are in flight, and 16 MiB for everything else. Exit status 1 if it is more.
+more than are in flight, and 16 MiB for everything else. Exit status 1 if it is more. With `--outage` the store is away
+all the time, and the upload, of durability crash, goes into the spool in the directory for temporary files.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -80,6 +82,34 @@ def upload(job: Job) -> tuple[float, list[Sample]]:
     return before_mib, sampler.samples
 
 
+async def spooled(job: Job, source: Packets) -> None:
+    """Take a stream into the spool while nothing answers."""
+    from penstock.stores.durable import Spool, SpoolLimits, StateDirectory, UploadRecord
+    from penstock.stores.multipart import UploadOptions, open_upload
+
+    store = contenders.penstock_store(replace(job, endpoint="http://127.0.0.1:9"))
+    options = UploadOptions(chunk_size=job.part, parts_in_flight=job.in_flight)
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
+        record = UploadRecord("benchmark", job.key, store.url, options=options)
+        journal = Spool.create(StateDirectory(directory), record, SpoolLimits(spool_bytes=2 * job.size))
+        async with open_upload(store, job.key, options, journal=journal) as upload:
+            async for batch in source:
+                await upload.write_many(batch)
+            await upload.keep("measured")
+        await store.aclose()
+
+
+def spool(job: Job) -> tuple[float, list[Sample]]:
+    """The same while the store is away."""
+    warm = replace(job, key="warm", size=job.part + 1)
+    asyncio.run(spooled(warm, packets(warm)))
+    before_mib = memory_kib("VmRSS") / 1024
+    sampler = Sampler()
+    with sampler.running():
+        asyncio.run(spooled(job, sampler.counted(packets(job))))
+    return before_mib, sampler.samples
+
+
 def report(before_mib: float, samples: list[Sample], job: Job) -> float:
     """Print the table; return the peak over what there was before."""
     print("| GiB accepted | s | RSS MiB, least | most |\n|---|---|---|---|")
@@ -97,12 +127,13 @@ def main() -> None:
     parser.add_argument("--conn-mbps", default="20", help="bandwidth of each connection in MB/s")
     parser.add_argument("--in-flight", type=int, default=4)
     parser.add_argument("--part-mib", type=int, default=8)
+    parser.add_argument("--outage", action="store_true", help="the store is away; the spool takes the stream")
     options = parser.parse_args()
     with running.null_server("--latency-ms", "20", "--conn-mbps", options.conn_mbps) as server:
         part = options.part_mib * MIB
         size = round(options.gib * (1 << 30))
         job = Job(server.endpoint, None, size, part=part, in_flight=options.in_flight, fresh=True)
-        extra_mib = report(*upload(job), job)
+        extra_mib = report(*(spool(job) if options.outage else upload(job)), job)
     promised_mib = (options.in_flight + 1) * options.part_mib + ALLOWANCE_MIB
     print(f"\npeak {extra_mib:.0f} MiB over the start; promised: {promised_mib} MiB")
     sys.exit(extra_mib > promised_mib)
