@@ -223,6 +223,15 @@ class Spool:
         self.spooled_bytes -= slot.size
         self._free([slot])
 
+    def unstored(self, parts: Sequence[PartInfo]) -> None:
+        """The store has these parts no more; their slots, where there are any, wait again."""
+        for part in parts:
+            self._stored_bytes -= part.size
+            if part.number in self._retained:
+                del self._retained[part.number]
+                self._retained_bytes -= part.size
+                self.spooled_bytes += part.size
+
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
         self._tell("gone")

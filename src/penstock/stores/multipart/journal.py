@@ -212,6 +212,10 @@ class UploadJournal(Protocol):
         """A part is given up; its bytes may go."""
         ...
 
+    def unstored(self, parts: Sequence[PartInfo]) -> None:
+        """The store has parts no more that it had acknowledged; their bytes, where they are still here, are to stay."""
+        ...
+
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
         ...

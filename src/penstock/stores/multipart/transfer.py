@@ -114,10 +114,8 @@ class Transfer:
         if history.key is not None:
             self._name.settle(history.key)
         self._opened_incomplete = history.marked
-        if history.upload_id is not None and not await reconcile(self._store, history, self.key):
-            assert self.journal is not None  # noqa: S101 - it is where the history comes from
-            history.waiting = self.journal.gone()
-            history.stored, history.upload_id = {}, None
+        assert self.journal is not None  # noqa: S101 - it is where the history comes from
+        await reconcile(self._store, self.journal, history, self.key)
         if history.upload_id is not None:
             self.age.begin(history.created)
 
