@@ -83,7 +83,7 @@ class Place:
         for _ in range(rounds):
             more, code = self.recover().join()
             outcomes += more
-            if code == 0 and not any(one["outcome"] == "left alone" for one in more):
+            if code == 0 and not any(one["outcome"] == "busy" for one in more):
                 return outcomes
         raise AssertionError(f"recover does not come to an end: {outcomes[-3:]}")
 

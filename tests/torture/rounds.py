@@ -71,7 +71,7 @@ def play_round(place: Place, seed: int, tally: Tally, *, streams: int = 3, recov
     place.recover_all()
     tally.faults += gate.faults - faults_before
     for key, put in puts.items():
-        problem = _judge(place, key, put, codes[key], tally)
+        problem = judge(place, key, put, codes[key], tally)
         if problem:
             tally.wrong.append(f"seed {seed} ({mode}), {key}: {problem}")
         place.forget(key)
@@ -109,7 +109,7 @@ def _recover(place: Place, dice: Random, tally: Tally, *, kills: int) -> None:
             tally.recover_kills += one.process.returncode == -9
 
 
-def _judge(place: Place, key: str, put: Put, code: int, tally: Tally) -> str:
+def judge(place: Place, key: str, put: Put, code: int, tally: Tally) -> str:
     """What is wrong with what is left of a put; nothing, if all is well."""
     if orphans := place.open_uploads(key):
         tally.orphans += len(orphans)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 import anyio
 
 from penstock.cli.console import Exit, emit, human_bytes, say, set_up_logging
+from penstock.errors import ConfigurationError
 from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.recover import Recovered, Recovery, recover
@@ -103,7 +104,7 @@ def is_durable(config: object) -> TypeGuard[DurabilityParameters]:
 
 
 async def _recover_beside(state: StateDirectory, tell: Callable[[Recovered], None]) -> None:
-    with suppress(OSError):
+    with suppress(OSError, ConfigurationError):
         async for one in recover(state, open_recorded):
             if one.outcome is not Recovery.BUSY:
                 tell(one)

@@ -22,7 +22,7 @@ async def test_their_bytes_stay_until_the_store_has_them_again(tmp_path, retain)
         for at in range(0, len(DATA), 5):
             await upload.write(DATA[at : at + 5])
         while upload.stored_bytes < 30:
-            await upload._transfer.sender.change()  # noqa: SLF001
+            await upload._transfer.sender.change()
         await upload.keep("the test goes on with it")
     (upload_id,) = store.open_uploads
     for number in (1, 2, 3):
