@@ -183,9 +183,9 @@ class Gate:
         with socket.create_connection(self._upstream, timeout=60) as store:
             store.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             for block in _rest(head, body, client):
-                if self.bytes_per_s:
+                if bytes_per_s := self.bytes_per_s:
                     with self._pace:
-                        time.sleep(len(block) / self.bytes_per_s)
+                        time.sleep(len(block) / bytes_per_s)
                 store.sendall(block)
             answer = []
             while data := store.recv(BLOCK):
