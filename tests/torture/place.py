@@ -68,10 +68,10 @@ class Place:
         self.taken += 1
         return f"take-{self.taken}"
 
-    def put(self, key: str, data: bytes | memoryview, dice: random.Random, *options: str, endless: bool = False) -> Put:
-        """Start a durable put of standard input."""
+    def put(self, key: str, data: bytes | memoryview, dice: random.Random, *options: str, **how: bool) -> Put:
+        """Start a durable put of standard input; ``how`` as for ``Put``."""
         own = ["--endpoint", self.gate.endpoint, "--durability", "crash", "--state", str(self.state)]
-        return Put(memoryview(data), [f"s3://{self.bucket}/{key}", *own, *options], self.environ, dice, endless=endless)
+        return Put(memoryview(data), [f"s3://{self.bucket}/{key}", *own, *options], self.environ, dice, **how)
 
     def recover(self) -> Recovering:
         """Start a recover."""

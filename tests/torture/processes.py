@@ -30,6 +30,7 @@ class Put:
         environ: what is added to the environment.
         dice: draws the sizes of writes.
         endless: the input does not end behind the data.
+        resume: the data begin where it says that it goes on.
 
     Attributes:
         accepted: bytes that it has last said to have accepted.
@@ -38,7 +39,14 @@ class Put:
     """
 
     def __init__(
-        self, data: memoryview, arguments: list[str], environ: Mapping[str, str], dice: Random, *, endless: bool = False
+        self,
+        data: memoryview,
+        arguments: list[str],
+        environ: Mapping[str, str],
+        dice: Random,
+        *,
+        endless: bool = False,
+        resume: bool = False,
     ) -> None:
         self.data = data
         self.accepted = 0
@@ -47,9 +55,9 @@ class Put:
         self.started = time.monotonic()
         self._changed = threading.Condition()
         self._sizes = [dice.randint(1, dice.choice(PIECES)) for _ in range(64)]
-        self._endless = endless
+        self._endless, self._resume = endless, resume
         self.process = subprocess.Popen(
-            [*PENSTOCK, "put", "-", *arguments, "--json"],
+            [*PENSTOCK, "put", "-", *arguments, "--json", *(["--resume"] if resume else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,6 +105,8 @@ class Put:
 
     def _feed(self) -> None:
         at, turn = 0, 0
+        if self._resume and self.wait_for(lambda: self.has_said("resume")):
+            at = next(one["offset"] for one in self.events if one["event"] == "resume")
         with suppress(OSError, ValueError):
             while at < len(self.data):
                 size = self._sizes[turn % len(self._sizes)]

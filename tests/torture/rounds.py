@@ -56,14 +56,20 @@ def play_round(place: Place, seed: int, tally: Tally, *, streams: int = 3, recov
     mode = dice.choice(MODES)
     gate, faults_before = place.gate, place.gate.faults
     gate.dice = Random(seed)
-    gate.fault_rate = 0.15 if mode == "faults" else 0.0
+    gate.fault_rate = 0.25 if mode == "faults" else 0.0
     gate.losing = {"complete", "create", "put"} if mode == "lost answers" else set()
     puts = {}
     for _ in range(streams):
         data = stretch(dice, dice.randint(*dice.choice(SIZES)))
         key = place.key()
-        puts[key] = place.put(key, data, dice, endless=dice.random() < 0.3)
+        durability = ["--durability", "power"] if dice.random() < 0.2 else []
+        puts[key] = place.put(key, data, dice, *durability, endless=dice.random() < 0.3)
     codes = {key: _kill_some_time(put, dice, tally) for key, put in puts.items()}
+    for key, put in list(puts.items()):
+        if codes[key] == -9 and dice.random() < 0.2:
+            puts[key] = again = place.put(key, put.data, dice, resume=True)
+            again.accepted = put.accepted
+            codes[key] = _kill_some_time(again, dice, tally) if dice.random() < 0.5 else again.join()
     if mode == "aborted":
         place.abort_uploads()
     _recover(place, dice, tally, kills=recover_kills)
