@@ -3,6 +3,7 @@
 What a process has begun then is finished by ``penstock recover``, which is killed at the same steps.
 """
 
+import re
 import signal
 
 import pytest
@@ -148,3 +149,30 @@ def test_what_a_put_has_begun_is_left_alone_while_it_lives(place, dice):
     assert put.join() == 0
     assert place.found("take").body == put.data
     wait_until(lambda: not place.left_in_state())
+
+
+@pytest.mark.parametrize("goes_on", ["recover", "resume"])
+@pytest.mark.parametrize("then", ["list uploads", "part 1"])
+def test_an_upload_whose_id_was_lost_is_ended_by_whoever_goes_on(place, dice, then, goes_on):
+    """The answer to the first ``create`` is lost, a second one is asked for; what the first has opened is nobody's.
+
+    The put is killed before it can look for it, or cannot list it and is killed when it goes on without.
+    """
+    data = dice.randbytes(MANY)
+    place.gate.losing = {"create"}
+    place.gate.refused = re.compile("list uploads")
+    hold = place.gate.hold(then, "before", 2 if then == "list uploads" else 1)
+    put = place.put("take", data, dice, "--retry-deadline-s", "1", endless=True)
+    if then == "part 1":
+        wait_until(lambda: place.gate.seen["create"] == 1)
+        place.gate.refusal = (503, "SlowDown")
+    assert hold.wait()
+    assert len(place.open_uploads()) == 2
+    assert put.wait_for(lambda: put.accepted == MANY)
+    put.kill()
+    place.gate.calm()
+    if goes_on == "recover":
+        place.recover_all()
+    else:
+        assert place.put("take", data, dice, resume=True).join() == 0
+    judge(place, "take", data, put)

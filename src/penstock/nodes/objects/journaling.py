@@ -12,7 +12,9 @@ from penstock.stores.durable import Spool, UploadRecord
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.reopen import describe_store
+from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart import open_upload
+from penstock.stores.multipart.strays import end_strays_of
 from penstock.stores.offload import run_to_end
 from penstock.telemetry import OBJECT_RESUMED, logger
 
@@ -55,6 +57,8 @@ async def begin_upload(
             yield upload
         return
     resumed = spool is not None
+    if spool is not None and spool.history is not None:
+        await end_strays_of(RetryLayer(store, options.retry), spool.history)
     if spool is None:
         record = _record(config, store, key, options)
         limits = config.spool_limits(config.parts_in_flight)

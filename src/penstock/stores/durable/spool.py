@@ -198,9 +198,9 @@ class Spool:
         """The upload is about to be opened under ``key``; ``others`` are open there."""
         self._tell("opening", key=key, others=list(others))
 
-    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
-        """The upload is open."""
-        self._tell("opened", key=key, upload_id=upload_id, marked=marked)
+    def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:
+        """The upload is open; ``strays`` if others may be, which could not be ended."""
+        self._tell("opened", key=key, upload_id=upload_id, marked=marked, strays=strays)
 
     def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
         """The store has acknowledged a part; its bytes may go."""

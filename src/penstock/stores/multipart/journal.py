@@ -200,8 +200,8 @@ class UploadJournal(Protocol):
         """The upload is about to be opened under ``key``; ``others`` are open there."""
         ...
 
-    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
-        """The upload is open."""
+    def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:
+        """The upload is open; ``strays`` if others may be, which could not be ended."""
         ...
 
     def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
