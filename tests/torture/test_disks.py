@@ -11,7 +11,7 @@ from torture.place import MIB, place_at
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-SEEDS = [11, 12, 13, random.SystemRandom().randrange(1 << 30)]
+SEEDS = [11, random.SystemRandom().randrange(1 << 30)]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from torture.rounds import Tally, judge, play_round
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-SEEDS = [1, 2, 3, random.SystemRandom().randrange(1 << 30)]
+SEEDS = [306, random.SystemRandom().randrange(1 << 30)]
 
 
 @pytest.mark.parametrize("number", range(len(SEEDS)))

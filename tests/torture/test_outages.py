@@ -15,9 +15,15 @@ SLOW = 2 * MIB
 """Bytes per second of a store that is slow."""
 
 
-def test_a_store_that_is_killed_and_restarted_in_mid_stream_gets_all_of_it(tmp_path, dice):
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with own_store(tmp_path_factory.mktemp("own") / "store") as store:
+        yield store
+
+
+def test_a_store_that_is_killed_and_restarted_in_mid_stream_gets_all_of_it(store, tmp_path, dice):
     data = dice.randbytes(32 * MIB)
-    with own_store(tmp_path / "store") as store, place_at(store.server, tmp_path / "state") as place:
+    with place_at(store.server, tmp_path / "state") as place:
         put = place.put("take", data, dice, endless=True)
         assert put.wait_for(lambda: put.has_said("uploaded"))
         store.kill()
@@ -31,9 +37,9 @@ def test_a_store_that_is_killed_and_restarted_in_mid_stream_gets_all_of_it(tmp_p
         assert place.left_in_state() == []
 
 
-def test_a_store_that_is_killed_with_the_put_is_recovered_to_when_it_is_back(tmp_path, dice):
+def test_a_store_that_is_killed_with_the_put_is_recovered_to_when_it_is_back(store, tmp_path, dice):
     data = dice.randbytes(14 * MIB)
-    with own_store(tmp_path / "store") as store, place_at(store.server, tmp_path / "state") as place:
+    with place_at(store.server, tmp_path / "state") as place:
         put = place.put("take", data, dice, endless=True)
         assert put.wait_for(lambda: put.accepted == len(data))
         store.kill()
