@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test lint types bench docs lock clean setup
+.PHONY: help demo test torture lint types bench docs lock clean setup
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,10 @@ demo: $(READY)  ## text -> speech -> Ogg/Opus -> object on the local store, show
 
 test: $(READY)  ## all tests; starts the real servers they need
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+torture: $(READY)  ## kill -9 at random moments; KILLS=200 SEED=random MINUTES=15 STREAMS=3
+	@cd tests && ../$(BIN)/python -m torture --kills $(or $(KILLS),200) --minutes $(or $(MINUTES),15) \
+	  --streams $(or $(STREAMS),3) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY)  ## ruff: rules and format
 	@$(BIN)/ruff check .

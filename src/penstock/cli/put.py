@@ -110,12 +110,23 @@ def configure(given: PutArguments, source: str | None, url: str) -> ObjectStoreW
     parameters = parse_parameters(given.parameters)
     if source is not None and is_regular(source):
         parameters.setdefault("on_cancel", "abort")
+    if parameters.get("resume"):
+        _check_resume(given, parameters, source)
     place = _place(url, given.endpoint, source)
     try:
         return ObjectStoreWriterConfig.model_validate({"ambient_credentials": True, **place, **parameters})
     except ValidationError as failure:
         wrong = [_in_words(error) for error in failure.errors(include_url=False, include_input=False)]
         raise ConfigurationError("; ".join(wrong)) from failure
+
+
+def _check_resume(given: PutArguments, parameters: Mapping[str, Any], source: str | None) -> None:
+    if given.command:
+        raise ConfigurationError(
+            "--resume goes with a file or standard input; a command would send again what is stored already"
+        )
+    if source is not None and is_regular(source) and "rotate" in parameters:
+        raise ConfigurationError("--resume goes on within one object, so of a file it cannot go with --rotate-…")
 
 
 def _place(url: str, endpoint: str | None, source: str | None) -> dict[str, str]:

@@ -14,6 +14,8 @@ from penstock.telemetry import (
     OBJECT_COMMITTED,
     OBJECT_CONTINUED,
     OBJECT_FAILED,
+    OBJECT_KEPT,
+    OBJECT_RESUMED,
     PART_COMPLETE,
     logger,
 )
@@ -37,6 +39,8 @@ SAID: Final = {
     OBJECT_CONTINUED: events.CONTINUED,
     OBJECT_ABORTED: events.DROPPED,
     OBJECT_FAILED: events.DROPPED,
+    OBJECT_KEPT: events.KEPT,
+    OBJECT_RESUMED: events.RESUME,
 }
 
 
@@ -51,7 +55,11 @@ class PutRun:
 
 
 class PutContext:
-    """A ``NodeContext`` with one input; its events become those of the command."""
+    """A ``NodeContext`` with one input; its events become those of the command.
+
+    Attributes:
+        kept: an upload was left in the state directory.
+    """
 
     node_id = "put"
     request: RequestPort | None = None
@@ -61,6 +69,7 @@ class PutContext:
         self.stopping = anyio.Event()
         self.inputs: Mapping[str, Receiver[Packet]] = {}
         self.outputs: Mapping[str, Sender[Packet]] = {}
+        self.kept = False
         self._source: PutSource | None = None
         self._told = told
         self._committed = 0
@@ -88,9 +97,14 @@ class PutContext:
         elif event == OBJECT_COMMITTED:
             self._committed += fields["size"]
             self._uploaded = self._committed
+        elif event == OBJECT_KEPT:
+            self.kept = True
         if event in SAID:
             self.show_progress()
             self._told.tell(SAID[event], **fields)
+        if event == OBJECT_RESUMED and self._source is not None:
+            self._uploaded = fields.get("stored_bytes", 0)
+            self._source.skip(fields["offset"])
 
     def discarded(self, packets: int, reason: str) -> None:
         pass

@@ -227,7 +227,7 @@ def parse_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for option in writer_options():
         value = given.get(option.name)
-        if value in (None, False, []):
+        if value is None or value is False or value == []:
             continue
         group = parameters
         for name in option.path[:-1]:

@@ -19,7 +19,10 @@ __all__ = [
     "CONTINUED",
     "DROPPED",
     "FAILED",
+    "KEPT",
+    "RECOVERED",
     "RECOVERING",
+    "RESUME",
     "RUNNING",
     "STOPPING",
     "UPLOADED",
@@ -34,6 +37,9 @@ UPLOADED = "uploaded"
 COMMITTED = "committed"
 CONTINUED = "continued"
 DROPPED = "dropped"
+KEPT = "kept"
+RESUME = "resume"
+RECOVERED = "recovered"
 RECOVERING = "recovering"
 RUNNING = "running"
 STOPPING = "stopping"
@@ -128,6 +134,15 @@ class HumanEvents:
             self._say(f"'{fields['continues']}' can {more}; it goes on in '{fields['key']}'")
         elif event == DROPPED:
             self._say(f"dropped {fields['url']}: {fields['left'] or 'nothing was stored'}")
+        elif event == KEPT:
+            self._say(
+                f"kept {fields['url']}, {human_bytes(fields['size'])}: {fields['reason']}; run `penstock recover`"
+            )
+        elif event == RESUME:
+            found = f"{fields['url']} goes on at byte {fields['offset']}"
+            self._say(found if fields["found"] else f"nothing of {fields['url']} was interrupted; it begins anew")
+        elif event == RECOVERED:
+            self._say(f"recovered: {fields['line']}")
         elif event == FAILED:
             self._say("\n  note: ".join([f"error: {fields['error']}", *fields["notes"]]))
 

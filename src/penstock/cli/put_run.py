@@ -18,7 +18,7 @@ from penstock.cli.console import Exit
 from penstock.cli.put_child import Child
 from penstock.cli.put_context import PutContext
 from penstock.cli.put_producer import Producer
-from penstock.cli.put_progress import FAILED, STOPPING, WARNING
+from penstock.cli.put_progress import FAILED, RECOVERED, STOPPING, WARNING
 from penstock.cli.put_source import PutSource, from_file, from_pipe, from_stdin
 from penstock.cli.request import STDIO, ByteReceiver
 from penstock.errors import PenstockError, RunCancelled, describe
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from penstock.cli.put import PutArguments
     from penstock.cli.put_progress import HumanEvents, JsonEvents
     from penstock.nodes.objects.config import ObjectStoreWriterConfig
+    from penstock.stores.durable.recover import Recovered
 
 __all__ = ["Put"]
 
@@ -54,6 +55,7 @@ class Put:
         self._given = given
         self._told = told
         self._writer = ObjectStoreWriter(config)
+        self._writer.progress_interval_s = 0.0  # the context has an interval of its own
         self._source: PutSource | None = None
         self._child: Child | None = None
         self._signal: int | None = None
@@ -80,9 +82,11 @@ class Put:
 
     def _conclude(self, error: PenstockError | None) -> int:
         code = 0 if self._signal is None else 128 + self._signal
+        if error is not None and not isinstance(error, RunCancelled):
+            code = int(Exit.FAILED)
+        if self._context.kept:
+            code = int(Exit.KEPT)
         if error is not None:
-            if not isinstance(error, RunCancelled):
-                code = int(Exit.FAILED)
             self._told.tell(FAILED, error=describe(error), notes=list(getattr(error, "__notes__", ())), exit=code)
         return code
 
@@ -90,6 +94,7 @@ class Put:
         """Open both ends and let the writer write. A command is started when the store has let us in."""
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._close_writer)
+            await self._recover_beside(ending)
             if self._name is not None:
                 self._feed(await self._open(self._name, ending), ending)
             await self._writer.prepare(self._context)
@@ -101,6 +106,16 @@ class Put:
                 tasks.start_soon(child.watch)
                 self._feed(from_pipe(ByteReceiver(child.output, "the command's output"), child.verdict), ending)
             await self._writer.run(self._context)
+
+    async def _recover_beside(self, ending: AsyncExitStack) -> None:
+        if self._writer.config.durability == "none":
+            return
+        from penstock.cli.recover import in_words, recovering
+
+        def tell(one: Recovered) -> None:
+            self._told.tell(RECOVERED, line=in_words(one), **one.as_dict())
+
+        await ending.enter_async_context(recovering([self._writer.config], tell))
 
     async def _open(self, name: str, ending: AsyncExitStack) -> PutSource:
         def warn(message: str) -> None:

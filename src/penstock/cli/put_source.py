@@ -93,6 +93,21 @@ class PutSource:
         self._ended = True
         return []
 
+    def skip(self, offset: int) -> None:
+        """Begin at byte ``offset`` of the input, as those before it are stored; before anything is read.
+
+        A regular file is read from there on; of anything else it is expected that its producer knows.
+
+        Raises:
+            UpstreamFailed: the file is shorter.
+        """
+        if self.expected is not None and self.expected < offset:
+            raise UpstreamFailed(
+                f"the input has {self.expected} bytes, but {offset} are stored already: it is not the same input"
+            )
+        self._received.skip(offset)
+        self.read = self.accepted = offset
+
     def finish(self, linger_s: float) -> None:
         """End the input, after at most so many seconds, in which whoever feeds it may end it properly."""
         self.stopped = True

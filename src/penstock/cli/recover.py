@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 import anyio
 
 from penstock.cli.console import Exit, emit, human_bytes, say, set_up_logging
+from penstock.errors import ConfigurationError
 from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.recover import Recovered, Recovery, recover
 from penstock.stores.durable.reopen import open_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
-    from penstock.engine.graph import Graph
-
-__all__ = ["RecoverArguments", "recover_command", "recovering"]
+__all__ = ["RecoverArguments", "in_words", "recover_command", "recovering"]
 
 IN_WORDS: Final = {
     Recovery.COMMITTED: "committed",
@@ -73,28 +72,43 @@ def in_words(one: Recovered, *, dry_run: bool = False) -> str:
 
 
 @asynccontextmanager
-async def recovering(graph: Graph) -> AsyncIterator[None]:
-    """Recover, beside a run, what others have left in the state directories that its durable nodes use.
+async def recovering(configs: Iterable[object], tell: Callable[[Recovered], None] | None = None) -> AsyncIterator[None]:
+    """Recover, beside a run or a put, what others have left in the state directories that its durable nodes use.
 
-    Not where one of them resumes an upload: that must not be finished before. What the run leaves undone of it, the
-    next one does.
+    Not where one of them resumes an upload: that must not be finished before. What is left undone of it, the next one
+    does. A state directory that cannot be read is for those to report who write there.
+
+    Args:
+        configs: of the nodes.
+        tell: told what became of each upload, but of those with an owner; by default a line is printed.
     """
-    configs = [config for node in graph.nodes.values() if is_durable(config := node.config)]
-    if not configs or any(config.resume for config in configs):
+    durable = [config for config in configs if is_durable(config)]
+    if not durable or any(config.resume for config in durable):
         yield
         return
+    failure: Exception | None = None
     async with anyio.create_task_group() as group:
-        for path in {config.state_directory().path for config in configs}:
-            group.start_soon(_recover_beside, StateDirectory(path))
-        yield
+        for path in {config.state_directory().path for config in durable}:
+            group.start_soon(_recover_beside, StateDirectory(path), tell or _say_recovered)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised again, out of the group
+            failure = error
         group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def is_durable(config: object) -> TypeGuard[DurabilityParameters]:
     return isinstance(config, DurabilityParameters) and config.durability != "none"
 
 
-async def _recover_beside(state: StateDirectory) -> None:
-    async for one in recover(state, open_recorded):
-        if one.outcome is not Recovery.BUSY:
-            say(f"recovered: {in_words(one)}")
+async def _recover_beside(state: StateDirectory, tell: Callable[[Recovered], None]) -> None:
+    with suppress(OSError, ConfigurationError):
+        async for one in recover(state, open_recorded):
+            if one.outcome is not Recovery.BUSY:
+                tell(one)
+
+
+def _say_recovered(one: Recovered) -> None:
+    say(f"recovered: {in_words(one)}")

@@ -184,6 +184,12 @@ class ByteReceiver:
         data = await self.read()
         return [Binary(data)] if data else []
 
+    def skip(self, count: int) -> None:
+        """Leave out so many bytes of a regular file; does nothing to what can be read only once."""
+        descriptor = self._file.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.lseek(descriptor, count, os.SEEK_CUR)
+
     async def read(self) -> bytes:
         """Return the next piece of at most 64 KiB, waiting for it; empty at the end of the file.
 

@@ -147,7 +147,7 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
     run.events.subscribe(progress)
     with progress:
-        async with recovering(graph), drain_on_signals(run) as watch:
+        async with recovering(node.config for node in graph.nodes.values()), drain_on_signals(run) as watch:
             report = await run.execute()
             answered = await request.finish(keep=report.ok) if request is not None else None
     if not arguments.as_json:

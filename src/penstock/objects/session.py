@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from penstock.errors import ConfigurationError
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
-from penstock.nodes.objects.journaling import begin_upload
+from penstock.nodes.objects.journaling import begin_upload, find_upload
 from penstock.nodes.objects.opening import check_store, name_objects, open_store, upload_options
 from penstock.stores.multipart.age import warning_of_age
 from penstock.stores.resolve import parse_url
+from penstock.telemetry import OBJECT_RESUMED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -64,7 +65,10 @@ async def open_object(
     try:
         await check_store(store, config)
         options = upload_options(config)
-        async with begin_upload(config, store, key, options, resume=config.resume, on_event=on_event) as writer:
+        spool = await find_upload(config) if config.resume else None
+        async with begin_upload(config, store, key, options, spool=spool, on_event=on_event) as writer:
+            if config.resume and spool is None and on_event is not None:
+                on_event(OBJECT_RESUMED, {"url": writer.url, "key": writer.key, "offset": 0, "found": False})
             with warning_of_age(writer.age, writer.url):
                 yield writer
     finally:

@@ -25,7 +25,7 @@ from penstock.stores.credentials import Credentials, CredentialSettings
 from penstock.stores.signing import UNSIGNED_PAYLOAD, sign
 from penstock.testing.servers import Program, free_ports, of_this_run, running
 
-__all__ = ["SeaweedFS", "running_seaweedfs", "seaweedfs"]
+__all__ = ["SeaweedFS", "prepare_seaweedfs", "running_seaweedfs", "seaweedfs"]
 
 REGION = "us-east-1"
 
@@ -79,11 +79,12 @@ def running_seaweedfs(directory: Path) -> Iterator[SeaweedFS]:
     Raises:
         RuntimeError: it does not start, tried twice.
     """
-    with running(directory, _prepare) as facts:
+    with running(directory, prepare_seaweedfs) as facts:
         yield SeaweedFS(**facts)
 
 
-def _prepare(home: Path) -> Program:
+def prepare_seaweedfs(home: Path) -> Program:
+    """How to start a server whose data are in ``home``, a new directory; again and again with the same data."""
     (home / "data").mkdir()
     key, secret = f"key{uuid.uuid4().hex[:16]}", uuid.uuid4().hex
     (home / "s3.json").write_text(json.dumps(_identities(key, secret)))

@@ -12,7 +12,9 @@ from penstock.stores.durable import Spool, UploadRecord
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.reopen import describe_store
+from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart import open_upload
+from penstock.stores.multipart.strays import end_strays_of
 from penstock.stores.offload import run_to_end
 from penstock.telemetry import OBJECT_RESUMED, logger
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.stores.checksums import ChecksumChoice
     from penstock.stores.multipart import UploadOptions, UploadWriter
 
-__all__ = ["begin_upload"]
+__all__ = ["begin_upload", "find_upload"]
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ async def begin_upload(
     key: str,
     options: UploadOptions,
     *,
-    resume: bool = False,
+    spool: Spool | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[UploadWriter]:
     """Yield the writer of an object, with a journal if the parameters ask for one; see ``open_upload``.
@@ -44,7 +46,7 @@ async def begin_upload(
         store: the store that they name.
         key: the key of a new object.
         options: of a new object.
-        resume: go on with an upload to this place, if there is one without an owner.
+        spool: go on with this upload, which ``find_upload`` has found, instead of a new one.
         on_event: told of what happens; of a resumed upload, from which byte it goes on.
 
     Raises:
@@ -54,17 +56,28 @@ async def begin_upload(
         async with open_upload(store, key, options, on_event=on_event) as upload:
             yield upload
         return
-    spool = await run_to_end(lambda: _find(config) if resume else None)
-    found = spool is not None
+    resumed = spool is not None
+    if spool is not None and spool.history is not None:
+        await end_strays_of(RetryLayer(store, options.retry), spool.history)
     if spool is None:
         record = _record(config, store, key, options)
         limits = config.spool_limits(config.parts_in_flight)
         spool = await run_to_end(lambda: Spool.create(config.state_directory(), record, limits))
     begun = spool.record
     async with open_upload(store, begun.key, begun.options, on_event=on_event, journal=spool) as upload:
-        if resume and on_event is not None:
-            on_event(OBJECT_RESUMED, {"url": upload.url, "key": upload.key, "offset": upload.size, "found": found})
+        if resumed and on_event is not None:
+            sizes = {"offset": upload.size, "stored_bytes": upload.stored_bytes}
+            on_event(OBJECT_RESUMED, {"url": upload.url, "key": upload.key, **sizes, "found": True})
         yield upload
+
+
+async def find_upload(config: ObjectStoreWriterConfig) -> Spool | None:
+    """The newest upload to the place of the parameters that has no owner and whose input may go on, if there is one.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    return await run_to_end(lambda: _find(config))
 
 
 def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, options: UploadOptions) -> UploadRecord:
@@ -101,11 +114,6 @@ def _source(config: ObjectStoreWriterConfig) -> str:
 
 
 def _find(config: ObjectStoreWriterConfig) -> Spool | None:
-    """The newest upload to this place that has no owner and is not over.
-
-    Raises:
-        ConfigurationError: it cannot be read.
-    """
     state, source = config.state_directory(), _source(config)
     for directory in reversed(list(state.list())):
         lock = state.take(directory)

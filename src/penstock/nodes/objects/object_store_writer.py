@@ -29,7 +29,7 @@ from penstock.nodes.objects.opening import check_store, name_objects, open_store
 from penstock.nodes.objects.rotation import Cut, Intake, Rotation
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
-from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, OBJECT_RETRYING, PART_COMPLETE
+from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, OBJECT_RESUMED, OBJECT_RETRYING, PART_COMPLETE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from penstock.nodes.types import Table
     from penstock.packets import Buffer, Packet
     from penstock.stores.base import MultipartStore
+    from penstock.stores.durable import Spool
     from penstock.stores.multipart import UploadOptions, UploadWriter
 
 __all__ = ["ObjectStoreWriter"]
@@ -58,7 +59,9 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
     _store: MultipartStore | None = None
     _keys: KeySeries
     _capacity_bytes: int
-    _resume: bool
+
+    progress_interval_s = PROGRESS_INTERVAL_S
+    """How often stored parts are reported, at most."""
 
     @classmethod
     def pins(cls, config: ObjectStoreWriterConfig) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:
@@ -82,7 +85,6 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
         """
         self._keys = name_objects(self.config, ctx.run.run_id, ctx.run.attributes)
         self._store = self.open_store()
-        self._resume = self.config.resume
         self._capacity_bytes = await check_store(self._store, self.config)
 
     def open_store(self) -> MultipartStore:
@@ -101,27 +103,52 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
             raise RuntimeError("run was called before prepare")
         forward = _Forward(ctx) if self.config.passthrough else None
         intake = Intake(ctx.input(), Rotation(self.config.rotate, self._capacity_bytes), ctx.warn)
-        packets = await intake.begin()
-        while True:  # an input without a packet makes one object too, an empty one
-            content_type = self.config.content_type or _content_type(packets)
-            key = self._next_key(ctx, content_type, intake.continues)
-            await self._write_object(ctx, key, upload_options(self.config, content_type), intake, forward)
-            if not intake.ended:
-                packets = await intake.begin()
-            if intake.ended:
-                return
+        if not (self.config.resume and await self._go_on(ctx, intake, forward)):
+            await self._begin_object(ctx, await intake.begin(), intake, forward)  # one without a packet is empty
+        while not intake.ended and (packets := await intake.begin()):
+            await self._begin_object(ctx, packets, intake, forward)
+
+    async def _go_on(self, ctx: NodeContext, intake: Intake, forward: _Forward | None) -> bool:
+        """Write on, to its end, the object that was interrupted; False if there is none.
+
+        What it goes on from is reported before anything is read.
+        """
+        from penstock.nodes.objects.journaling import find_upload
+
+        spool = await find_upload(self.config)
+        if spool is None:
+            assert self._store is not None  # noqa: S101 - run has seen to it
+            key = self.config.location().key
+            ctx.report(OBJECT_RESUMED, url=f"{self._store.url}/{key}", key=key, offset=0, found=False)
+            return False
+        await self._write_object(ctx, spool.record.key, spool.record.options, intake, forward, spool=spool)
+        return True
+
+    async def _begin_object(
+        self, ctx: NodeContext, packets: Sequence[Packet], intake: Intake, forward: _Forward | None
+    ) -> None:
+        content_type = self.config.content_type or _content_type(packets)
+        key = self._next_key(ctx, content_type, intake.continues)
+        await self._write_object(ctx, key, upload_options(self.config, content_type), intake, forward)
 
     async def _write_object(
-        self, ctx: NodeContext, key: str, options: UploadOptions, intake: Intake, forward: _Forward | None
+        self,
+        ctx: NodeContext,
+        key: str,
+        options: UploadOptions,
+        intake: Intake,
+        forward: _Forward | None,
+        *,
+        spool: Spool | None = None,
     ) -> None:
         from penstock.nodes.objects.journaling import begin_upload
 
         assert self._store is not None  # noqa: S101 - run has seen to it
-        resume, self._resume = self._resume, False
-        async with begin_upload(
-            self.config, self._store, key, options, resume=resume, on_event=_reporter(ctx)
-        ) as upload:
+        report = _reporter(ctx, self.progress_interval_s)
+        async with begin_upload(self.config, self._store, key, options, spool=spool, on_event=report) as upload:
             intake.age = upload.age
+            if spool is not None:
+                intake.go_on(upload.size)
             received = False
             try:
                 while packets := await intake.receive():
@@ -206,7 +233,7 @@ def _payloads(packets: Sequence[Packet]) -> list[Buffer]:
     return [packet.data for packet in packets]  # type: ignore[union-attr]
 
 
-def _reporter(ctx: NodeContext) -> Callable[[str, dict[str, Any]], None]:
+def _reporter(ctx: NodeContext, interval_s: float) -> Callable[[str, dict[str, Any]], None]:
     """Report events of the upload; those of parts every few seconds at most.
 
     While requests have to be tried again the node is Recovering, until the store has taken something.
@@ -226,7 +253,7 @@ def _reporter(ctx: NodeContext) -> Callable[[str, dict[str, Any]], None]:
             now = time.monotonic()
             if now < next_part:
                 return
-            next_part = now + PROGRESS_INTERVAL_S
+            next_part = now + interval_s
         ctx.report(event, **fields)
 
     return report

@@ -88,10 +88,10 @@ class Rotation:
         self._earlier = 0
         self._begun = 0.0
 
-    def begin(self, now: float, *, continues: bool = False) -> None:
-        """An object begins; one that continues another counts with it."""
+    def begin(self, now: float, *, size: int = 0, continues: bool = False) -> None:
+        """An object begins, or goes on at ``size`` bytes; one that continues another counts with it."""
         self._earlier = self._earlier + self._size if continues else 0
-        self._size = 0
+        self._size = size
         self._begun = self._begun if continues else now
 
     @property
@@ -167,6 +167,10 @@ class Intake:
         self.cut = None
         self._rotation.begin(anyio.current_time(), continues=self.continues is not None)
         return self._held
+
+    def go_on(self, size: int) -> None:
+        """The first stretch goes on with an object that has ``size`` bytes already; nothing is waited for."""
+        self._rotation.begin(anyio.current_time(), size=size)
 
     async def receive(self) -> Sequence[Packet]:
         """Wait for further packets of the stretch; none is its end.

@@ -81,9 +81,9 @@ class SpoolBuffer:
                 self._slot = self._spool.slot(self._number)
             self._slot.append(self._pieces, self._pending)
         except OSError as error:
-            if error.errno in NO_ROOM:
-                return False
-            raise self._failed(error) from error
+            if error.errno not in NO_ROOM:
+                raise self._failed(error) from error
+            return self._make_room() and self.flush()
         for piece in self._pieces:
             self._digest.update(piece)
         self._slot.note(self._digest.part_crc)
@@ -109,6 +109,12 @@ class SpoolBuffer:
         self._part_bytes = self.size - self._pending
         self._pieces.clear()
         self._pending = self.room = 0
+
+    def _make_room(self) -> bool:
+        try:
+            return self._spool.make_room()
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> SpoolError:
         return SpoolError(f"the spool {self._spool.place} cannot be written: {error.strerror or error}")

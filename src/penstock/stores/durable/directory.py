@@ -37,7 +37,7 @@ MAKING: Final = ".new-"
 REMOVING: Final = ".old-"
 
 LEFT_S: Final = 3600.0
-"""Age from which what is half made or half removed has been left so."""
+"""Age from which what is half made has been left so; what is half removed anybody may remove."""
 
 
 def default_state_directory() -> Path:
@@ -166,7 +166,7 @@ class StateDirectory:
             ) from error
         whole = [path for path in found if path.is_dir() and not path.name.startswith(".")]
         for path in found:
-            if path.name.startswith((MAKING, REMOVING)) and _age_s(path) > LEFT_S:
+            if path.name.startswith(REMOVING) or (path.name.startswith(MAKING) and _age_s(path) > LEFT_S):
                 shutil.rmtree(path, ignore_errors=True)
         yield from sorted(whole, key=_born)
 

@@ -93,6 +93,14 @@ class Journal:
         finally:
             os.close(descriptor)
 
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     @classmethod
     def read(cls, path: Path, *, after_power_loss: bool = False) -> tuple[Journal, list[dict[str, Any]]]:
         """Open a journal that is there, and the events in it.

@@ -76,7 +76,7 @@ def _apply(history: History, fields: dict[str, Any]) -> None:
         history.key, history.others, history.opening = fields["key"], frozenset(fields["others"]), True
     elif event == "opened":
         history.key, history.upload_id, history.marked = fields["key"], fields["upload_id"], fields["marked"]
-        history.opening = False
+        history.opening = fields.get("strays", False)
     elif event == "stored":
         info = PartInfo(fields["part"], fields["size"], fields["etag"])
         crcs = {name: int(value, 16) for name, value in fields["crcs"].items()}

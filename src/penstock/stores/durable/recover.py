@@ -8,7 +8,6 @@ that the next one understands, and the lock lets one process at it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
 from penstock.stores.multipart.settle import find_committed
-from penstock.stores.multipart.strays import try_end_strays
+from penstock.stores.multipart.strays import end_strays_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -157,9 +156,7 @@ class _Upload:
         history, record = _history(spool), spool.record
         await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
         retrying = RetryLayer(store, record.options.retry)
-        if history.opening and history.key is not None:
-            since = datetime.fromisoformat(record.created)
-            await try_end_strays(retrying, history.key, known=history.others, since=since, until=datetime.now(UTC))
+        await end_strays_of(retrying, history)
         if history.committing and (found := await self._found(spool, retrying)) is not None:
             return found
         async with open_upload(store, record.key, record.options, on_event=self._on_event, journal=spool) as upload:

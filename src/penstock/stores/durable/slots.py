@@ -87,6 +87,11 @@ class Slot:
         self._descriptor: int | None = None
 
     @property
+    def number(self) -> int:
+        """The number in the file's name."""
+        return int(self.path.name.removeprefix("slot-"))
+
+    @property
     def descriptor(self) -> int:
         """The file's descriptor.
 
@@ -159,6 +164,11 @@ class Slot:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def remove(self) -> None:
+        """Close and remove the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
     @contextmanager
     def open(self) -> Iterator[Body]:

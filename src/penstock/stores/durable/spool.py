@@ -17,6 +17,7 @@ from penstock.errors import SpoolError
 from penstock.stores.durable.buffer import SpoolBuffer
 from penstock.stores.durable.limits import SpoolLimits
 from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.retained import Retained
 from penstock.stores.durable.rounds import SyncRound
 from penstock.stores.durable.slots import Slot
 from penstock.stores.durable.syncing import sync_directory, sync_group
@@ -65,16 +66,15 @@ class Spool:
         self._syncs = record.durability == "power"
         self._journal = journal or Journal(lock.directory / "journal")
         self._slots = dict(slots or {})
-        self._made = max((_number(slot) for slot in self._slots.values()), default=0)
-        stored = history.stored.keys() if history else ()
-        self._retained = dict.fromkeys(part for part in sorted(self._slots) if part in stored)
-        self._retained_bytes = sum(self._slots[part].size for part in self._retained)
-        self._stored_bytes = sum(part.info.size for part in history.stored.values()) if history else 0
+        self._made = max((slot.number for slot in self._slots.values()), default=0)
+        stored = {number: part.info.size for number, part in history.stored.items()} if history else {}
+        here = {number: size for number, size in sorted(stored.items()) if number in self._slots}
+        self._retained = Retained(self._limits.retain_bytes, sum(stored.values()), here)
         self._spare: list[Slot] = []
         self._group: SyncGroup | None = None
         self._round = SyncRound()
         self._next = SyncRound()
-        self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained_bytes
+        self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained.size
 
     @classmethod
     def create(cls, state: StateDirectory, record: UploadRecord, limits: SpoolLimits | None = None) -> Spool:
@@ -134,6 +134,20 @@ class Spool:
         self._next.names = True
         return made
 
+    def make_room(self) -> bool:
+        """The disk is full: give up what is needed only if the store loses the upload; returns whether there was any.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        retained = [self._slots.pop(part) for part in self._retained.stop()]
+        if retained and self._syncs:  # only when it is durable that the store has them
+            self._journal.sync()
+        slots, self._spare = [*retained, *self._spare], []
+        for slot in slots:
+            slot.remove()
+        return bool(slots)
+
     def written(self, slot: Slot, size: int) -> None:
         """``size`` bytes were appended to a slot, and its CRC noted."""
         self.spooled_bytes += size
@@ -184,9 +198,9 @@ class Spool:
         """The upload is about to be opened under ``key``; ``others`` are open there."""
         self._tell("opening", key=key, others=list(others))
 
-    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
-        """The upload is open."""
-        self._tell("opened", key=key, upload_id=upload_id, marked=marked)
+    def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:
+        """The upload is open; ``strays`` if others may be, which could not be ended."""
+        self._tell("opened", key=key, upload_id=upload_id, marked=marked, strays=strays)
 
     def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
         """The store has acknowledged a part; its bytes may go."""
@@ -196,11 +210,7 @@ class Spool:
         if slot is None:
             return  # a part without a byte
         self.spooled_bytes -= slot.size
-        self._retained[info.number] = None
-        self._retained_bytes += slot.size
-        self._stored_bytes += slot.size
-        freed = [] if self._stored_bytes <= self._limits.retain_bytes else self._let_go()
-        self._free(freed)
+        self._free([self._slots.pop(part) for part in self._retained.add(info.number, slot.size)])
 
     def _free(self, slots: Sequence[Slot]) -> None:
         """Use slots again, with ``power`` only when it is durable why."""
@@ -209,13 +219,6 @@ class Spool:
         else:
             self._recycle(slots)
 
-    def _let_go(self) -> list[Slot]:
-        """Give up the slots of acknowledged parts: without all of them a lost upload cannot be built again."""
-        slots = [self._slots.pop(part) for part in self._retained]
-        self._retained.clear()
-        self._retained_bytes = 0
-        return slots
-
     def gap(self, number: int, offset: int, size: int) -> None:
         """A part is given up; its bytes may go."""
         self._tell("gap", part=number, offset=offset, size=size)
@@ -223,12 +226,17 @@ class Spool:
         self.spooled_bytes -= slot.size
         self._free([slot])
 
+    def unstored(self, parts: Sequence[PartInfo]) -> None:
+        """The store has these parts no more; their slots, where there are any, wait again."""
+        for part in parts:
+            if self._retained.take_back(part.number, part.size):
+                self.spooled_bytes += part.size
+
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
         self._tell("gone")
-        self.spooled_bytes += self._retained_bytes
-        self._retained_bytes = self._stored_bytes = 0
-        self._retained.clear()
+        self.spooled_bytes += self._retained.size
+        self._retained.take_all_back()
         return {part: WaitingPart(part, slot.size, slot, slot.crc) for part, slot in self._slots.items()}
 
     def ended(self, how: Ending, size: int, digest: Checksum) -> None:
@@ -274,8 +282,7 @@ class Spool:
             if len(self._spare) < self._limits.spare_slots:
                 self._spare.append(slot)
             else:
-                slot.close()
-                slot.path.unlink(missing_ok=True)
+                slot.remove()
 
     def _leave(self) -> None:
         self._next = SyncRound()
@@ -288,7 +295,3 @@ class Spool:
             yield
         except OSError as error:
             raise SpoolError(f"the spool {self.place} failed: {error.strerror or error}") from error
-
-
-def _number(slot: Slot) -> int:
-    return int(slot.path.name.removeprefix("slot-"))

@@ -200,8 +200,8 @@ class UploadJournal(Protocol):
         """The upload is about to be opened under ``key``; ``others`` are open there."""
         ...
 
-    def opened(self, key: str, upload_id: str, *, marked: bool) -> None:
-        """The upload is open."""
+    def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:
+        """The upload is open; ``strays`` if others may be, which could not be ended."""
         ...
 
     def stored(self, info: PartInfo, offset: int, crcs: Mapping[str, int]) -> None:
@@ -210,6 +210,10 @@ class UploadJournal(Protocol):
 
     def gap(self, number: int, offset: int, size: int) -> None:
         """A part is given up; its bytes may go."""
+        ...
+
+    def unstored(self, parts: Sequence[PartInfo]) -> None:
+        """The store has parts no more that it had acknowledged; their bytes, where they are still here, are to stay."""
         ...
 
     def gone(self) -> dict[int, WaitingPart]:

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from penstock.stores.base import MultipartStore, PartInfo
     from penstock.stores.multipart.digest import UploadDigest
-    from penstock.stores.multipart.journal import History, PartBuffer, StoredPart, WaitingPart
+    from penstock.stores.multipart.journal import History, PartBuffer, StoredPart, UploadJournal, WaitingPart
     from penstock.stores.multipart.parts import PartPlan
     from penstock.stores.multipart.state import UploadState
 
 __all__ = ["reconcile", "restore"]
 
 
-async def reconcile(store: MultipartStore, history: History, key: str) -> bool:
-    """Leave in ``history.stored`` only what the store still has; return whether the upload is still open.
+async def reconcile(store: MultipartStore, journal: UploadJournal, history: History, key: str) -> None:
+    """Leave in ``history`` only the upload and the parts that the store still has.
 
     A part that the store lacks, or has otherwise than it told us, is to be sent again from the journal.
     """
     if history.upload_id is None:
-        return False
+        return
     try:
         listed: dict[int, PartInfo] | None = {
             info.number: info for info in await store.list_parts(key, history.upload_id)
@@ -39,9 +39,12 @@ async def reconcile(store: MultipartStore, history: History, key: str) -> bool:
         number: part for number, part in history.stored.items() if listed and _is_same(part.info, listed.get(number))
     }
     _require_here(history, kept, key)
-    if listed is not None:
-        history.stored = kept
-    return listed is not None
+    if listed is None:
+        history.waiting = journal.gone()
+        history.stored, history.upload_id = {}, None
+        return
+    journal.unstored([part.info for number, part in history.stored.items() if number not in kept])
+    history.stored = kept
 
 
 def _require_here(history: History, kept: Mapping[int, StoredPart], key: str) -> None:

@@ -200,6 +200,7 @@ class Sender:
         self._on_trouble(trouble)
         if isinstance(trouble, UploadGone):
             await self._stop_parts()
+            self._trouble = None  # what stops the last of them is of the same upload
             self.rebuild(trouble)
         else:
             self._tries += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import NotFound, StoreError, describe
@@ -11,11 +11,11 @@ from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
 
     from penstock.stores.base import MultipartStore, UploadInfo
+    from penstock.stores.multipart.journal import History
 
-__all__ = ["end_strays", "may_leave_stray", "open_uploads", "try_end_strays", "warn_of_stray"]
+__all__ = ["end_strays", "end_strays_of", "may_leave_stray", "open_uploads", "try_end_strays", "warn_of_stray"]
 
 SKEW: Final = timedelta(minutes=15)
 """How far the store's clock may be off; what Amazon S3 allows ours (API Reference, RequestTimeTooSkewed)."""
@@ -81,11 +81,20 @@ async def end_strays(
     return ended
 
 
+async def end_strays_of(store: MultipartStore, history: History) -> None:
+    """The same, of what another process has begun; a failure is only worth a warning."""
+    if history.opening and history.key is not None and history.created is not None:
+        known = {*history.others, history.upload_id or ""}
+        await try_end_strays(store, history.key, known=known, since=history.created, until=datetime.now(UTC))
+
+
 async def try_end_strays(
     store: MultipartStore, key: str, *, known: Collection[str], since: datetime, until: datetime
-) -> None:
-    """The same, where a failure is only worth a warning."""
+) -> bool:
+    """The same, where a failure is only worth a warning; returns whether it worked."""
     try:
         await end_strays(store, key, known=known, since=since, until=until)
     except StoreError as error:
         logger.warning("an upload without parts may be left open under '%s': %s", key, describe(error))
+        return False
+    return True

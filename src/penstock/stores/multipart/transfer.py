@@ -114,10 +114,8 @@ class Transfer:
         if history.key is not None:
             self._name.settle(history.key)
         self._opened_incomplete = history.marked
-        if history.upload_id is not None and not await reconcile(self._store, history, self.key):
-            assert self.journal is not None  # noqa: S101 - it is where the history comes from
-            history.waiting = self.journal.gone()
-            history.stored, history.upload_id = {}, None
+        assert self.journal is not None  # noqa: S101 - it is where the history comes from
+        await reconcile(self._store, self.journal, history, self.key)
         if history.upload_id is not None:
             self.age.begin(history.created)
 
@@ -151,11 +149,12 @@ class Transfer:
         self._opened_incomplete = incomplete
         self.state.opened(upload_id)
         self.age.begin()
-        if self.journal is not None:
-            self.journal.opened(self.key, upload_id, marked=incomplete)
-        if self._lost_creates > lost_before:
-            known = {upload_id, *(self._known or ())}
-            await try_end_strays(self._store, self.key, known=known, since=asked, until=datetime.now(UTC))
+        known = {upload_id, *(self._known or ())}
+        strays = self._lost_creates > lost_before and not await try_end_strays(
+            self._store, self.key, known=known, since=asked, until=datetime.now(UTC)
+        )
+        if self.journal is not None:  # not before: until then ours is one of those to be ended
+            self.journal.opened(self.key, upload_id, marked=incomplete, strays=strays)
 
     @property
     def fits_one_put(self) -> bool:
