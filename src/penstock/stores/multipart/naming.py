@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import posixpath
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -71,6 +72,7 @@ class Name:
         self._next = 0
         self._claimed: str | None = None
         self._sure = False
+        self._may_have_claimed = False
         self._claims = capability.conditional_put and (if_exists == "rename" or not capability.conditional_complete)
 
     def settle(self, key: str) -> None:
@@ -78,6 +80,13 @@ class Name:
         self.key, self._settled = key, True
         if self.exclusive and self._claims:
             self._claimed, self._sure = key + CLAIM_SUFFIX, False
+
+    def resume(self, key: str | None) -> None:
+        """Another process has begun: it has settled on ``key``, or may have claimed one and not lived to say which."""
+        if key is not None:
+            self.settle(key)
+        else:
+            self._may_have_claimed = self.exclusive and self._claims
 
     @property
     def exclusive(self) -> bool:
@@ -100,8 +109,8 @@ class Name:
 
     async def take_next(self) -> None:
         """Settle on the next key that is free, as the one before has turned out to be taken; see ``take``."""
-        await self.release()
-        self._settled = False
+        await self._release()
+        self._may_have_claimed = self._settled = False
         while not self._settled:
             self.key = numbered(self._wanted, self._next)
             try:
@@ -126,6 +135,12 @@ class Name:
 
     async def release(self) -> None:
         """Delete the claim; one that cannot be deleted is warned of."""
+        if self._may_have_claimed:
+            with suppress(AlreadyExists):  # then there is none of ours
+                await self.take_next()
+        await self._release()
+
+    async def _release(self) -> None:
         if self._claimed is None:
             return
         claim, self._claimed = self._claimed, None
@@ -142,7 +157,7 @@ class Name:
             try:
                 await self.require_free()
             except BaseException:
-                await self.release()
+                await self._release()
                 raise
 
     async def _claim(self) -> None:

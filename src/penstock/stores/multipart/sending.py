@@ -152,6 +152,7 @@ class Sender:
     async def _pump(self, scope: anyio.CancelScope, group: TaskGroup) -> None:
         try:
             with scope:
+                await anyio.lowlevel.checkpoint()  # a stop that came first is one before anything is opened
                 while True:
                     await self._pump_next(group)
         except BaseException as error:

@@ -111,8 +111,7 @@ class Transfer:
 
     async def reconcile(self, history: History) -> None:
         """Learn what the store has of an upload that another process has begun."""
-        if history.key is not None:
-            self._name.settle(history.key)
+        self._name.resume(history.key)
         self._opened_incomplete = history.marked
         assert self.journal is not None  # noqa: S101 - it is where the history comes from
         await reconcile(self._store, self.journal, history, self.key)
@@ -181,10 +180,10 @@ class Transfer:
     async def _put(self, body: Body, checksum: Checksum | None, *, incomplete: bool) -> PutResult:
         if incomplete and not self._store.capability.properties:
             await self._marker.put(self.key, self.state.object_bytes)
-        self.state.move(Phase.COMMITTING)
-        self._journal_commit()
+        await self._begin_commit()
         properties = marked(self._options.properties, self._token, incomplete=incomplete)
         try:
+            await self._require_free()
             return await self._store.put(self.key, body, properties, if_absent=self._conditional, checksum=checksum)
         except StoreError as error:
             return await self._settle(error)
@@ -203,22 +202,26 @@ class Transfer:
                 self.sender.rebuild(error)
 
     async def _complete(self) -> PutResult:
-        self.state.move(Phase.COMMITTING)
-        self._journal_commit()
+        await self._begin_commit()
         upload_id = self.state.upload_id or ""
         parts = self.state.stored_parts()
         try:
-            if self._name.exclusive and not self._conditional:
-                await self._name.require_free()
+            await self._require_free()
             return await self._store.complete_multipart(
                 self.key, upload_id, parts, if_absent=self._conditional, checksum=self._digest.whole()
             )
         except StoreError as error:
             return await self._settle(error)
 
-    def _journal_commit(self) -> None:
+    async def _require_free(self) -> None:
+        if self._name.exclusive and not self._conditional:
+            await self._name.require_free()
+
+    async def _begin_commit(self) -> None:
+        self.state.move(Phase.COMMITTING)
         if self.journal is not None:
             self.journal.committing(self.key)
+            await self.journal.settle()
 
     async def verify(self, made: PutResult) -> None:
         """See that the object is what was sent, and stays; see ``settle.verify``. Then the name is given back."""
