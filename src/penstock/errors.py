@@ -185,6 +185,10 @@ class SpoolError(PenstockError):
     """The state directory has failed, is full, or is not as it was written."""
 
 
+class SpoolDamaged(SpoolError):
+    """Bytes that were accepted are not in the state directory any more."""
+
+
 class Unsupported(StoreError):
     """The store lacks a capability that was asked for."""
 

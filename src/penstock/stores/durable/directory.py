@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.errors import ConfigurationError
 from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.syncing import sync_directory
+from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,11 @@ class Lock:
             raise
         os.close(descriptor)
         return None
+
+    @property
+    def held(self) -> bool:
+        """Whether it has not been let go."""
+        return self._descriptor >= 0
 
     def release(self) -> None:
         """Let it go. Idempotent."""
@@ -177,8 +183,12 @@ class StateDirectory:
     def remove(self, lock: Lock) -> None:
         """Remove the directory of an upload that is over."""
         removing = self.uploads / f"{REMOVING}{lock.directory.name}"
-        with suppress(FileNotFoundError):
+        try:
             lock.directory.rename(removing)
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # whoever recovers it finds that it is over
+            logger.warning("%s is over, but cannot be removed: %s", lock.directory, error)
         shutil.rmtree(removing, ignore_errors=True)
         lock.release()
 

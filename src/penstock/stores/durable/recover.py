@@ -7,11 +7,11 @@ that the next one understands, and the lock lets one process at it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import ConfigurationError, SpoolError, StoreError, describe
+from penstock.errors import ConfigurationError, SpoolDamaged, SpoolError, StoreError, describe
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
@@ -19,6 +19,7 @@ from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
 from penstock.stores.multipart.settle import find_committed
 from penstock.stores.multipart.strays import end_strays_of
+from penstock.stores.offload import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -130,9 +131,12 @@ class _Upload:
 
     async def recover(self) -> Recovered:
         try:
-            spool = load_spool(self._state, self._lock, self._limits)
-        except (DamagedJournal, OSError) as error:
+            spool = await run_to_end(lambda: load_spool(self._state, self._lock, self._limits))
+        except (DamagedJournal, FileNotFoundError) as error:
             return self._set_aside(describe(error))
+        except OSError as error:
+            reason = f"it cannot be read: {describe(error)}"
+            return Recovered(self._lock.directory.name, Recovery.KEPT, reason=reason, failed=True)
         plan = _plan(spool)
         if self._dry_run or plan is Recovery.KEPT:
             return _told(spool, plan, reason="it waits for --resume" if plan is Recovery.KEPT else "")
@@ -145,9 +149,9 @@ class _Upload:
             return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         try:
             return await self._finish(spool, store, plan)
-        except SpoolError as error:
+        except SpoolDamaged as error:
             return self._set_aside(describe(error), spool)
-        except (StoreError, ConfigurationError) as error:
+        except (StoreError, SpoolError, ConfigurationError) as error:
             return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         finally:
             await store.aclose()
@@ -159,7 +163,8 @@ class _Upload:
         await end_strays_of(retrying, history)
         if history.committing and (found := await self._found(spool, retrying)) is not None:
             return found
-        async with open_upload(store, record.key, record.options, on_event=self._on_event, journal=spool) as upload:
+        options = replace(record.options, on_error="keep")  # that of the input; a failure of ours has to cost nothing
+        async with open_upload(store, record.key, options, on_event=self._on_event, journal=spool) as upload:
             if plan in (Recovery.ABORTED, Recovery.EMPTY):
                 await upload.abort()
                 return _told(spool, plan)
@@ -187,8 +192,11 @@ class _Upload:
         token = self._lock.directory.name
         if spool is not None and (upload_id := _history(spool).upload_id) is not None:
             reason += f"; the store may still have upload {upload_id} of '{_history(spool).key}'"
+        lock = self._lock if self._lock.held else self._state.take(self._lock.directory)  # a keep has let go of it
+        if lock is None:
+            return Recovered(token, Recovery.BUSY, reason="another process is at work on it")
         try:
-            place = self._state.set_aside(self._lock, reason)
+            place = self._state.set_aside(lock, reason)
         except OSError as error:
             reason += f"; it could not be set aside: {describe(error)}"
             return Recovered(token, Recovery.KEPT, reason=reason, failed=True)

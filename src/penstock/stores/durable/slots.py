@@ -87,11 +87,6 @@ class Slot:
         self._descriptor: int | None = None
 
     @property
-    def number(self) -> int:
-        """The number in the file's name."""
-        return int(self.path.name.removeprefix("slot-"))
-
-    @property
     def descriptor(self) -> int:
         """The file's descriptor.
 
@@ -101,6 +96,11 @@ class Slot:
         if self._descriptor is None:
             raise RuntimeError(f"{self} is not open")
         return self._descriptor
+
+    @property
+    def number(self) -> int:
+        """The number in the file's name."""
+        return int(self.path.name.removeprefix("slot-"))
 
     @classmethod
     def create(cls, path: Path) -> Slot:

@@ -8,9 +8,7 @@ others (``syncing``). A part leaves its slot when the store has acknowledged it;
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import SpoolError
@@ -20,7 +18,7 @@ from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.retained import Retained
 from penstock.stores.durable.rounds import SyncRound
 from penstock.stores.durable.slots import Slot
-from penstock.stores.durable.syncing import sync_directory, sync_group
+from penstock.stores.durable.syncing import sync_group
 from penstock.stores.multipart.journal import WaitingPart
 
 if TYPE_CHECKING:
@@ -104,8 +102,8 @@ class Spool:
         return str(self._lock.directory)
 
     def has_room(self, size: int) -> bool:
-        """Whether ``size`` bytes more may be held."""
-        return self.spooled_bytes + size <= self._limits.spool_bytes
+        """Whether ``size`` bytes more may be held; one part always, however large parts have become."""
+        return not self.spooled_bytes or self.spooled_bytes + size <= self._limits.spool_bytes
 
     # -- bytes ----------------------------------------------------------------------------------------
 
@@ -122,10 +120,9 @@ class Spool:
         slot = self._slots.get(part)
         if slot is not None:
             slot.open_to_add()
-            return slot
-        slot = self._spare.pop() if self._spare else self._make()
-        slot.begin(part)
-        self._slots[part] = slot
+        else:
+            slot = self._slots[part] = self._spare.pop() if self._spare else self._make()
+            slot.begin(part)
         return slot
 
     def _make(self) -> Slot:
@@ -169,25 +166,19 @@ class Spool:
     async def settle(self) -> None:
         """Wait for the disk, with ``power``."""
         if self._syncs and self._next:
-            if self._group is None:
-                self._group = sync_group(self._lock.directory, self._limits.sync_interval_s)
             with self._failing():
+                self._group = self._group or sync_group(self._lock.directory, self._limits.sync_interval_s)
                 await self._group.wait(self)
 
     def begin_sync(self) -> Sequence[tuple[int, Callable[[], None]]]:
         """What the group is to sync; see ``Syncable``."""
         self._round, self._next = self._next, SyncRound()
-        work = [(slot.descriptor, partial(slot.write_mark, slot.mark())) for slot in self._round.slots]
-        if self._round.lines or self._round.names:
-            self._round.journal = os.open(self._journal.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            work.append((self._round.journal, partial(sync_directory, self._lock.directory)))
-        return work
+        return self._round.begin(self._journal.path)
 
     def end_sync(self) -> None:
         """The sync is over."""
         done, self._round = self._round, SyncRound()
-        if done.journal is not None:
-            os.close(done.journal)
+        done.end()
         for slot in done.closing:
             self.filled(slot)
         self._recycle(done.freed)
@@ -222,8 +213,13 @@ class Spool:
     def gap(self, number: int, offset: int, size: int) -> None:
         """A part is given up; its bytes may go."""
         self._tell("gap", part=number, offset=offset, size=size)
+        self.forget(number)
+
+    def forget(self, number: int) -> None:
+        """The bytes of a part may go."""
         slot = self._slots.pop(number)
-        self.spooled_bytes -= slot.size
+        if not self._retained.take_back(number, 0):
+            self.spooled_bytes -= slot.size
         self._free([slot])
 
     def unstored(self, parts: Sequence[PartInfo]) -> None:
@@ -253,15 +249,13 @@ class Spool:
 
     def committed(self, result: Mapping[str, Any]) -> None:
         """The object is there; the journal is over."""
-        self._tell("committed", result=dict(result))
-        self._leave()
-        self._state.remove(self._lock)
+        with self._ending():
+            self._tell("committed", result=dict(result))
 
     def dropped(self) -> None:
         """The upload was aborted; the journal is over."""
-        self._tell("dropped")
-        self._leave()
-        self._state.remove(self._lock)
+        with self._ending():
+            self._tell("dropped")
 
     def kept(self, reason: str) -> None:
         """The journal is left to whoever goes on with it."""
@@ -283,6 +277,13 @@ class Spool:
                 self._spare.append(slot)
             else:
                 slot.remove()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        with suppress(SpoolError):  # what has happened has, and whoever recovers finds it out
+            yield
+        self._leave()
+        self._state.remove(self._lock)
 
     def _leave(self) -> None:
         self._next = SyncRound()

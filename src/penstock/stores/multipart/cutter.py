@@ -91,7 +91,7 @@ class PartCutter:
         if self._journal is None:
             return
         if history is not None:
-            restore(history, self._state, self._plan, self._digest, self.buffer, self._journal.place)
+            restore(history, self._state, self._plan, self._digest, self.buffer, self._journal)
         if self._multipart:
             self._sender.start_pump(group)
 

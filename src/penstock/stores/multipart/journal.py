@@ -216,6 +216,10 @@ class UploadJournal(Protocol):
         """The store has parts no more that it had acknowledged; their bytes, where they are still here, are to stay."""
         ...
 
+    def forget(self, number: int) -> None:
+        """A part was not accepted; its bytes may go."""
+        ...
+
     def gone(self) -> dict[int, WaitingPart]:
         """The upload has vanished from the store; returns the parts whose bytes are still here."""
         ...

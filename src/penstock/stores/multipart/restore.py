@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.errors import ConfigurationError, SpoolError, UploadGone
+from penstock.errors import ConfigurationError, SpoolDamaged, UploadGone
 from penstock.stores.checksums import crc_of
 from penstock.stores.multipart.digest import ALGORITHM
 from penstock.stores.multipart.state import EMPTY
@@ -66,17 +66,23 @@ def _is_same(ours: PartInfo, theirs: PartInfo | None) -> bool:
 
 
 def restore(
-    history: History, state: UploadState, plan: PartPlan, digest: UploadDigest, buffer: PartBuffer, place: str
+    history: History,
+    state: UploadState,
+    plan: PartPlan,
+    digest: UploadDigest,
+    buffer: PartBuffer,
+    journal: UploadJournal,
 ) -> None:
     """Bring state, digest and buffer to where the other process was.
 
     Raises:
-        SpoolError: bytes are missing that were accepted; the message says which.
+        SpoolDamaged: bytes are missing that were accepted; the message says which.
     """
     if history.upload_id is not None:
         state.resumed(history.upload_id)
     if history.ended == "aborted":
         return  # nothing of it is needed
+    before = 0
     while True:
         number, offset = state.next_number, state.planned_bytes
         size = plan.size(number, offset)
@@ -86,17 +92,43 @@ def restore(
         stored, waiting = history.stored.get(number), history.waiting.get(number)
         if stored is None and waiting is None:
             break
-        if stored is None and waiting is not None and waiting.size < size and history.ended in (None, "stopped"):
+        if stored is None and waiting is not None and waiting.size < size and not _is_whole(waiting, history, before):
             digest.resume_part(_crcs(waiting, digest), waiting.size)
             buffer.resume(waiting, size)
             break
-        _restore_part(state, digest, stored, waiting)
-    _require_all(history, state, buffer, digest, place)
+        before = _restore_part(state, digest, stored, waiting)
+    _forget_unaccepted(history, state, buffer, journal)
+    _require_all(history, state, buffer, digest, journal.place)
+
+
+def _is_whole(waiting: WaitingPart, history: History, before: int) -> bool:
+    """Whether a part that is smaller than the plan of now has no more to come; the one before has ``before`` bytes.
+
+    That others follow does not say so: when the power goes while two parts are synced, the later may be there alone. As
+    plans only differ in where they double the size of parts, one of such a size is whole by another plan.
+    """
+    if history.ended not in (None, "stopped") and not history.lost_at_end:
+        return True
+    is_last = waiting.number == max((*history.stored, *history.waiting, *history.gaps))
+    return not is_last and before > 0 and waiting.size % before == 0
+
+
+def _forget_unaccepted(history: History, state: UploadState, buffer: PartBuffer, journal: UploadJournal) -> None:
+    """Give up what a loss of power has left behind a hole: it was not accepted, or is told of as lost."""
+    last = _last_number(state, buffer)
+    for number in [number for number in history.waiting if number > last and history.after_power_loss]:
+        journal.forget(number)
+        del history.waiting[number]
+
+
+def _last_number(state: UploadState, buffer: PartBuffer) -> int:
+    return state.next_number if buffer.size else state.next_number - 1
 
 
 def _restore_part(
     state: UploadState, digest: UploadDigest, stored: StoredPart | None, waiting: WaitingPart | None
-) -> None:
+) -> int:
+    """Cut a part that is whole; return its size."""
     if stored is not None:
         size, crcs = stored.info.size, stored.crcs
     else:
@@ -112,6 +144,7 @@ def _restore_part(
     part = state.cut(content, size, digest.end_part(), crcs)
     if stored is not None:
         state.found(part, replace(stored.info, checksum=part.checksum))
+    return size
 
 
 def _crcs(waiting: WaitingPart, digest: UploadDigest) -> Mapping[str, int]:
@@ -128,13 +161,13 @@ def _crcs(waiting: WaitingPart, digest: UploadDigest) -> Mapping[str, int]:
 
 def _require_all(history: History, state: UploadState, buffer: PartBuffer, digest: UploadDigest, place: str) -> None:
     have = state.planned_bytes + buffer.size
-    last = state.next_number if buffer.size else state.next_number - 1
+    last = _last_number(state, buffer)
     beyond = [number for number in (*history.stored, *history.waiting) if number > last]
     if history.after_power_loss and (beyond or history.lost_at_end):
         return  # what was not synced was not accepted, or is told of as lost
     if beyond:
-        raise SpoolError(f"the spool {place} lacks bytes from byte {have} on, though it has some that come later")
+        raise SpoolDamaged(f"the spool {place} lacks bytes from byte {have} on, though it has some that come later")
     if history.size is not None and have != history.size:
-        raise SpoolError(f"the spool {place} lacks bytes {have} to {history.size - 1}, the last of the object")
+        raise SpoolDamaged(f"the spool {place} lacks bytes {have} to {history.size - 1}, the last of the object")
     if history.digest is not None and history.digest != str(digest.checksum()):
-        raise SpoolError(f"the spool {place} has {digest.checksum()}, but {history.digest} was accepted")
+        raise SpoolDamaged(f"the spool {place} has {digest.checksum()}, but {history.digest} was accepted")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from penstock.errors import StoreError, describe
+from penstock.errors import SpoolError, StoreError, describe
 from penstock.metrics import UploadMeter
 from penstock.stores.checksums import choose_checksum
 from penstock.stores.layers.metered import MeteredLayer, store_label
@@ -81,6 +81,7 @@ class UploadWriter:
         self._state = state = self._transfer.state
         buffer = self._cutter.buffer
         self._started = time.monotonic()
+        self._attached = False
 
     # -- for the caller -------------------------------------------------------------------------------
 
@@ -214,6 +215,7 @@ class UploadWriter:
         if history is not None:
             await self._transfer.reconcile(history)
         self._cutter.begin(group, history)
+        self._attached = True
         if self._journal is not None and history is not None and history.ended == "stopped":
             self._journal.resumed()
 
@@ -227,7 +229,7 @@ class UploadWriter:
         if self._state.settled:
             return
         self._cutter.close()
-        if self._journal is not None and self._options.on_error == "keep":
+        if self._journal is not None and (self._options.on_error == "keep" or not self._attached):
             with suppress(anyio.get_cancelled_exc_class()):
                 await self.keep(describe(error))
             error.add_note(f"what was accepted is kept in {self._journal.place}; run `penstock recover`")
@@ -243,7 +245,8 @@ class UploadWriter:
 
     async def _drop(self, reason: str, event: str) -> str | None:
         if self._journal is not None:
-            self._journal.ended("aborted", self.size, self._cutter.digest())
+            with suppress(SpoolError):  # the store is to be rid of it all the same
+                self._journal.ended("aborted", self.size, self._cutter.digest())
         made, problem = await self._transfer.drop()
         if made is not None:
             self._committed(made, incomplete=self._transfer.marker is not None)
