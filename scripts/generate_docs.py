@@ -25,6 +25,7 @@ from penstock.stores.verdicts import AT_COMPLETE, BY_CODE, BY_STATUS, NO_ANSWER,
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the tables that tests go by
 outcomes = importlib.import_module("support.outcomes")
+durable_outcomes = importlib.import_module("support.durable_outcomes")
 COMMANDS: list[list[str]] = [
     [],
     *([name] for name in ("run", "put", "recover", "sweep", "check", "graph", "schema", "inspect", "nodes")),
@@ -139,8 +140,24 @@ def endings_table() -> list[str]:
     )
 
 
+def durable_endings_table() -> list[str]:
+    policies = ("on_cancel", "on_error", "on_crash")
+    columns = ("what happened", "sent", *(f"`{name}`" for name in policies))
+    columns += ("object", "open uploads", "exit code", "in the state directory", "`recover` makes")
+    return plain(
+        columns,
+        [
+            (
+                *(one.words, one.sent, *(policy(getattr(one, name)) for name in policies)),
+                *(one.object, one.uploads, one.exit, one.left, one.recovered),
+            )
+            for one in durable_outcomes.DURABLE_ENDINGS
+        ],
+    )
+
+
 def policy(value: str) -> str:
-    return value if value == outcomes.ANY else f"`{value}`"
+    return value if value == outcomes.ANY else " or ".join(f"`{one}`" for one in value.split(" or "))
 
 
 def ways_table() -> list[str]:
@@ -150,6 +167,7 @@ def ways_table() -> list[str]:
 
 TABLES = {
     "docs/metrics.md": {"metrics": metrics_table},
+    "docs/durability.md": {"durable-endings": durable_endings_table},
     "docs/object-store-writer.md": {"endings": endings_table, "ways": ways_table},
 }
 """Pages that are written by hand but for tables, which stand between two comments."""

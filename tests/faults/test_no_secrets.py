@@ -19,9 +19,14 @@ from pydantic import ValidationError
 from penstock import open_object
 from penstock.errors import PenstockError
 from penstock.nodes.objects.config import ObjectStoreWriterConfig
+from penstock.nodes.objects.journaling import begin_upload
 from penstock.nodes.objects.object_store_reader import ObjectStoreReaderConfig
 from penstock.nodes.objects.object_store_writer import ObjectStoreWriter
+from penstock.nodes.objects.opening import upload_options
 from penstock.packets import Binary
+from penstock.stores.durable import StateDirectory
+from penstock.stores.durable.recover import recover
+from penstock.stores.durable.reopen import open_recorded
 from penstock.stores.resolve import open_store
 from penstock.testing import run_node
 from support.s3_server import Fault, element, s3_server
@@ -201,6 +206,55 @@ async def test_open_object_does_not_repeat_what_is_wrong():
         async with open_object("http://127.0.0.1:9/takes/k", **{**KEYS, "session_token": [TOKEN]}, chunk_size=1):
             pass
     assert seen(told(caught.value)) == set()
+
+
+# -- the spool ----------------------------------------------------------------------------------------
+
+
+def files(state: Path):
+    """All that is in a state directory, with the names of its files, as text."""
+    return [f"{path} {path.read_bytes().decode('latin-1')}" for path in state.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("durability", ["crash", "power"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("opendal")])
+async def test_a_spool_holds_none(server, tmp_path, kind, durability):
+    """While it is written, when it is kept, when the store refuses to recover it, and when it is set aside."""
+    state = tmp_path / "state"
+    params = {**places(server)[kind], "durability": durability, "state": state, "retry": {"deadline_s": 0}}
+    config = ObjectStoreWriterConfig(**params)
+    store = ObjectStoreWriter(config).open_store()
+    with pytest.raises(KeyError):
+        async with begin_upload(config, store, "k", upload_options(config)) as upload:
+            await upload.write(b"data")
+            assert seen(*files(state)) == set()
+            raise KeyError(SECRET)  # a mistake of the program, in whose words we have no say
+    await store.aclose()
+    [directory] = StateDirectory(state).list()
+    names = {path.name for path in directory.iterdir()}
+    assert {"upload.json", "journal", "slot-1"} <= names
+    assert seen(*(text for text in files(state) if "/journal " not in text)) == set()
+    server.fault = lambda _: REFUSED
+    told = [one.as_dict() async for one in recover(StateDirectory(state), open_recorded)]
+    assert [one["outcome"] for one in told] == ["kept"]
+    assert seen(told) == set()
+    record = directory / "upload.json"
+    record.write_bytes(record.read_bytes().replace(b'"k"', b'"l"'))
+    told = [one.as_dict() async for one in recover(StateDirectory(state), open_recorded)]
+    assert [one["outcome"] for one in told] == ["set aside"]
+    assert seen(told, (state / "aside" / directory.name / "reason.txt").read_text()) == set()
+
+
+@pytest.mark.parametrize("kind", ["s3", "s3 env"])
+async def test_a_record_names_variables_and_no_values(server, tmp_path, kind):
+    config = ObjectStoreWriterConfig(**places(server)[kind], durability="crash", state=tmp_path)
+    store = ObjectStoreWriter(config).open_store()
+    async with begin_upload(config, store, "k", upload_options(config)) as upload:
+        [directory] = StateDirectory(tmp_path).list()
+        credentials = json.loads((directory / "upload.json").read_text())["store"]["credentials"]
+        await upload.abort()
+    await store.aclose()
+    assert credentials == (NAMED if kind == "s3 env" else {})
 
 
 # -- Azure on a real server ---------------------------------------------------------------------------

@@ -36,10 +36,11 @@ class Ending:
 
     def cases(self) -> list[tuple[str, str, str]]:
         """Every combination of amount, on_cancel and on_error that the row speaks of."""
-        return list(product(_each(self.sent, AMOUNTS), _each(self.on_cancel, POLICIES), _each(self.on_error, POLICIES)))
+        return list(product(each(self.sent, AMOUNTS), each(self.on_cancel, POLICIES), each(self.on_error, POLICIES)))
 
 
-def _each(value: str, values: tuple[str, ...]) -> list[str]:
+def each(value: str, values: tuple[str, ...]) -> list[str]:
+    """The values that a cell of a row stands for."""
     return [one for one in values if value == ANY or one in value.split(" or ")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 
 import anyio
 
-from penstock.cli.console import Exit, emit, human_bytes, say, set_up_logging
+from penstock.cli.console import Exit, emit, fail, human_bytes, say, set_up_logging
 from penstock.errors import ConfigurationError
 from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.stores.durable import StateDirectory
@@ -42,9 +42,15 @@ class RecoverArguments:
 
 
 def recover_command(arguments: RecoverArguments, verbosity: int) -> None:
-    """Recover, tell of every upload, and end with 5 if something is still kept, 4 if something was set aside."""
+    """Recover, tell of every upload, and end with 5 if something is still kept, 4 if something was set aside.
+
+    A state directory that cannot be read is wrong usage.
+    """
     set_up_logging(verbosity, as_json=arguments.as_json)
-    outcomes = anyio.run(_recover, arguments)
+    try:
+        outcomes = anyio.run(_recover, arguments)
+    except ConfigurationError as error:
+        fail(error, Exit.USAGE, as_json=arguments.as_json)
     if not outcomes and not arguments.as_json:
         say(f"nothing is to be recovered in {StateDirectory(arguments.state).path}")
     failed = {one.outcome for one in outcomes if one.failed}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from penstock.errors import NotFound, StoreError, describe
+from penstock.errors import NotFound, PermissionDenied, StoreError, describe
 from penstock.stores.multipart.settle import drop_upload
 from penstock.telemetry import logger
 
@@ -36,10 +36,14 @@ def warn_of_stray(key: str, error: BaseException) -> None:
 
 
 async def open_uploads(store: MultipartStore, key: str) -> list[str]:
-    """The ids of the uploads that are open under ``key``; none where the store does not list them."""
+    """The ids of the uploads that are open under ``key``; none where the store does not list them, or not for us."""
     if not store.capability.lists_uploads:
         return []
-    return [upload.upload_id for upload in await _listed(store, key)]
+    try:
+        return [upload.upload_id for upload in await _listed(store, key)]
+    except PermissionDenied as error:  # worth no upload: only a stray is not found then
+        logger.warning("an upload of '%s' whose opening is not answered could not be found: %s", key, describe(error))
+        return []
 
 
 async def _listed(store: MultipartStore, key: str) -> list[UploadInfo]:
