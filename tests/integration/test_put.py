@@ -313,7 +313,7 @@ def test_the_events_have_the_fields_that_are_documented(tmp_path, target):
         assert counts == sorted(set(counts))
         assert counts[-1] == len(DATA)
     fields = {"event", "url", "key", "etag", "version", "size", "digest", "parts", "retries", "seconds"}
-    assert set(events[-1]) == fields | {"incomplete", "marker"}
+    assert set(events[-1]) == fields | {"incomplete", "marker", "dropped"}
     assert (events[-1]["key"], events[-1]["size"], events[-1]["parts"]) == ("out", len(DATA), 3)
     assert all(set(event) == {"event", "bytes"} for event in events[:-1])
 

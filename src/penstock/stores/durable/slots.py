@@ -73,7 +73,7 @@ class Slot:
         path: the file.
         part: the number of the part.
         size: bytes of it so far.
-        crc: their CRC-64/NVME, as ``note`` was told it.
+        crc: their CRC-64/NVME.
     """
 
     __slots__ = ("_descriptor", "_sequence", "crc", "part", "path", "size")
@@ -131,19 +131,19 @@ class Slot:
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
 
-    def append(self, pieces: Sequence[bytes | memoryview], size: int) -> None:
-        """Write ``size`` bytes behind those that are there; no checkpoint covers them yet.
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write behind what is there; it does not count before ``grow``. May be called in a thread.
 
         Raises:
-            OSError: they could not be written, and are not counted.
+            OSError: not all could be written.
         """
         at = HEADER_BYTES + self.size
         for first in range(0, len(pieces), IOV_MAX):
             at += _write_all(self.descriptor, pieces[first : first + IOV_MAX], at)
-        self.size += size
 
-    def note(self, crc: int) -> None:
-        """The CRC-64/NVME of what is there is ``crc``."""
+    def grow(self, size: int, crc: int) -> None:
+        """``size`` bytes more are there, and the CRC-64/NVME of all is ``crc``; no checkpoint covers them yet."""
+        self.size += size
         self.crc = crc
 
     def mark(self) -> Mark:

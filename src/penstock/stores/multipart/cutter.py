@@ -191,7 +191,7 @@ class PartCutter:
 
     async def _flush(self) -> None:
         """Write what was added into the journal; where its disk is full, wait, drop or fail, as ``on_outage`` says."""
-        while not self.buffer.flush():
+        while not (await self.buffer.flush_in_thread() if self.buffer.slow else self.buffer.flush()):
             if self._give_way():
                 continue
             full = f"the disk of {self._journal.place if self._journal else 'the journal'} is full"

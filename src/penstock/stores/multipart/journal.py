@@ -47,9 +47,11 @@ class PartBuffer(Protocol):
 
     Attributes:
         room: bytes until it is full; 0 before ``start``.
+        slow: flushing takes so long that it had better not hold the event loop.
     """
 
     room: int
+    slow: bool
 
     @property
     def size(self) -> int:
@@ -74,6 +76,10 @@ class PartBuffer(Protocol):
 
     def flush(self) -> bool:
         """Make sure that what was added outlives what it is to outlive; False if there is no room for that now."""
+        ...
+
+    async def flush_in_thread(self) -> bool:
+        """The same, while the event loop goes on."""
         ...
 
     def take(self) -> Content:

@@ -158,7 +158,7 @@ class BlockBuffer:
         room: bytes until it is full; 0 before ``start``.
     """
 
-    __slots__ = ("_blocks", "_on_block", "_part_bytes", "_small", "_small_bytes", "room")
+    __slots__ = ("_blocks", "_on_block", "_part_bytes", "_small", "_small_bytes", "room", "slow")
 
     def __init__(self, on_block: Callable[[bytes | memoryview], None]) -> None:
         self._on_block = on_block
@@ -167,6 +167,7 @@ class BlockBuffer:
         self._small_bytes = 0
         self._part_bytes = 0
         self.room = 0
+        self.slow = False
 
     @property
     def size(self) -> int:
@@ -223,6 +224,10 @@ class BlockBuffer:
 
     def flush(self) -> bool:
         """Nothing is to be done: what is in memory outlives nothing."""
+        return True
+
+    async def flush_in_thread(self) -> bool:
+        """See ``flush``."""
         return True
 
     def take(self) -> Blocks:

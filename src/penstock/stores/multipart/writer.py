@@ -169,6 +169,8 @@ class UploadWriter:
         finally:  # a cancellation goes on, but nothing is held any more
             if to_resume:
                 self._journal.ended("stopped", self.size, self._cutter.digest())
+                with anyio.CancelScope(shield=True):
+                    await self._journal.settle()
             self._journal.kept(reason)
             self._state.move(Phase.KEPT)
             self.meter.ended("kept")

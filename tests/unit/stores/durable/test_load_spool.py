@@ -43,9 +43,9 @@ def put(lock, number, part, data, *, more=b""):
     slot.begin(part)
     whole = b""
     for piece in filter(None, (data, more)):
-        slot.append([piece], len(piece))
+        slot.write([piece])
         whole += piece
-        slot.note(crc_of(ALGORITHM, [whole]))
+        slot.grow(len(piece), crc_of(ALGORITHM, [whole]))
         slot.write_mark(slot.mark())
     slot.close()
     return slot
@@ -191,8 +191,8 @@ def test_a_slot_that_is_being_used_again_holds_nothing(state, lock):
 def test_damage_to_the_only_checkpoint_of_a_slot_used_again_is_not_taken_for_the_part_before(state, lock):
     slot = put(lock, 1, 1, bytes(10))
     slot.begin(2)
-    slot.append([b"second"], 6)
-    slot.note(crc_of(ALGORITHM, [b"second"]))
+    slot.write([b"second"])
+    slot.grow(6, crc_of(ALGORITHM, [b"second"]))
     mark = slot.mark()
     slot.write_mark(mark)
     slot.close()
@@ -230,8 +230,8 @@ async def test_a_spool_goes_on_where_another_process_was(state):
     spool = Spool.create(state, new_record(), SpoolLimits())
     directory = spool._lock.directory
     slot = spool.slot(1)
-    slot.append([b"hello"], 5)
-    slot.note(crc_of(ALGORITHM, [b"hello"]))
+    slot.write([b"hello"])
+    slot.grow(5, crc_of(ALGORITHM, [b"hello"]))
     spool.written(slot, 5)
     spool.kept("stop")
     lock = state.take(directory)

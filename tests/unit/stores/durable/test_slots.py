@@ -28,8 +28,8 @@ def fill(slot, data, part=1):
     pieces = [data] if isinstance(data, bytes) else data
     slot.begin(part)
     for count, piece in enumerate(pieces, 1):
-        slot.append([piece], len(piece))
-        slot.note(crc(b"".join(pieces[:count])))
+        slot.write([piece])
+        slot.grow(len(piece), crc(b"".join(pieces[:count])))
         slot.write_mark(slot.mark())
 
 
@@ -94,8 +94,8 @@ def test_a_slot_is_gone_on_with_by_another_process(slot):
     fill(slot, b"hello ")
     other = read_slot(slot.path).slot
     other.open_to_add()
-    other.append([b"world"], 5)
-    other.note(crc(b"hello world"))
+    other.write([b"world"])
+    other.grow(5, crc(b"hello world"))
     other.write_mark(other.mark())
     other.close()
     found = read_slot(slot.path)
@@ -111,14 +111,14 @@ def test_a_slot_is_used_again_for_a_shorter_part(slot):
 
 def test_bytes_without_a_checkpoint_do_not_count(slot):
     fill(slot, b"counted")
-    slot.append([b" not counted"], 12)
+    slot.write([b" not counted"])
     assert contents(read_slot(slot.path).slot) == b"counted"
 
 
 def test_what_is_written_over_a_part_before_its_first_checkpoint_shows(slot):
     fill(slot, b"the first", part=1)
     slot.begin(2)
-    slot.append([b"sec"], 3)
+    slot.write([b"sec"])
     found = read_slot(slot.path)
     assert (found.part, found.slot, found.missing) == (1, None, 9)
 
@@ -134,8 +134,8 @@ def test_a_damaged_checkpoint_leaves_the_one_before(slot, at):
 @pytest.mark.parametrize("torn", range(1, CHECKPOINT_BYTES))
 def test_a_torn_checkpoint_leaves_the_one_before(slot, torn):
     fill(slot, [b"one", b"two"])
-    slot.append([b"three"], 5)
-    slot.note(crc(b"onetwothree"))
+    slot.write([b"three"])
+    slot.grow(5, crc(b"onetwothree"))
     mark = slot.mark()
     before = slot.path.read_bytes()[mark.position : mark.position + CHECKPOINT_BYTES]
     whole = mark.pack()
@@ -198,8 +198,8 @@ def test_any_number_of_pieces_is_written(slot, count):
     pieces = [bytes([n % 251]) * (n % 3) for n in range(count)]
     data = b"".join(pieces)
     slot.begin(1)
-    slot.append(pieces, len(data))
-    slot.note(crc(data))
+    slot.write(pieces)
+    slot.grow(len(data), crc(data))
     slot.write_mark(slot.mark())
     assert contents(read_slot(slot.path).slot) == data
 
@@ -210,7 +210,7 @@ def test_a_short_write_is_gone_on_with(slot, monkeypatch, at_most):
     monkeypatch.setattr(os, "pwritev", lambda fd, pieces, at: pwrite(fd, b"".join(pieces)[:at_most], at))
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:at_most], at))
     slot.begin(1)
-    slot.append([b"ab", b"", b"cde"], 5)
+    slot.write([b"ab", b"", b"cde"])
     monkeypatch.undo()
     assert slot.path.read_bytes()[HEADER_BYTES:] == b"abcde"
 
@@ -220,7 +220,7 @@ def test_a_write_that_gets_no_further_is_a_full_disk(slot, monkeypatch):
     monkeypatch.setattr(os, "pwrite", lambda *_: 0)
     slot.begin(1)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        slot.append([b"ab"], 2)
+        slot.write([b"ab"])
     assert slot.size == 0
 
 
@@ -231,15 +231,15 @@ def test_on_a_full_disk_nothing_is_counted_and_what_is_there_stays(tmp_path):
         slot = Slot.create(disk / "slot-1")
         fill(slot, b"before")
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-            slot.append([bytes(40 << 10)] * 2, 80 << 10)
+            slot.write([bytes(40 << 10)] * 2)
         assert slot.size == 6
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             Slot.create(disk / "slot-2")
         assert [path.name for path in disk.iterdir()] == ["slot-1"]
         assert contents(read_slot(slot.path).slot) == b"before"
         os.truncate(slot.path, HEADER_BYTES + 6)
-        slot.append([b" after"], 6)
-        slot.note(crc(b"before after"))
+        slot.write([b" after"])
+        slot.grow(6, crc(b"before after"))
         slot.write_mark(slot.mark())
         slot.close()
         assert contents(read_slot(slot.path).slot) == b"before after"
@@ -247,7 +247,7 @@ def test_on_a_full_disk_nothing_is_counted_and_what_is_there_stays(tmp_path):
 
 def test_a_slot_is_written_only_while_it_is_open(slot):
     with pytest.raises(RuntimeError, match="slot-1: part 0, 0 bytes> is not open"):
-        slot.append([b"a"], 1)
+        slot.write([b"a"])
     slot.begin(1)
     slot.close()
     slot.close()

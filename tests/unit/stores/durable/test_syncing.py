@@ -207,7 +207,7 @@ async def test_a_spool_may_be_over_while_it_is_synced(tmp_path, gate):
     async with anyio.create_task_group() as tasks:
         for spool in spools:
             slot = spool.slot(1)
-            slot.append([b"x"], 1)
+            slot.write([b"x"])
             spool.written(slot, 1)
         waiting = asyncio.create_task(settle(spools[0]))
         tasks.start_soon(settle, spools[1])
