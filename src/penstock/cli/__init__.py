@@ -25,6 +25,7 @@ from penstock.cli.options import (
     StateOption,
     UploadsPrefix,
     Verbose,
+    decide,
 )
 from penstock.cli.put_options import PutCommand
 
@@ -215,6 +216,8 @@ def inspect(
 def recover(
     state: StateOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    commit: Annotated[list[str] | None, decide("--commit", "Commit this one, marked as incomplete")] = None,
+    abort: Annotated[list[str] | None, decide("--abort", "Give this one up")] = None,
     as_json: JsonOption = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -226,7 +229,7 @@ def recover(
     """
     from penstock.cli.recover import RecoverArguments, recover_command
 
-    recover_command(RecoverArguments(state, dry_run, as_json), verbose)
+    recover_command(RecoverArguments(state, dry_run, tuple(commit or ()), tuple(abort or ()), as_json), verbose)
 
 
 @app.command()

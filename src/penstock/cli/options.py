@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ __all__ = [
     "StateOption",
     "UploadsPrefix",
     "Verbose",
+    "decide",
 ]
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file.", show_default=False)]
@@ -44,3 +45,8 @@ UploadsPrefix = Annotated[
     str, typer.Argument(metavar="PREFIX", help="Such as s3://bucket/takes/ or file:recordings/.", show_default=False)
 ]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for debugging.")]
+
+
+def decide(name: str, what: str) -> Any:
+    """An option that decides over uploads by their tokens."""
+    return typer.Option(name, metavar="TOKEN", help=f"{what}, whatever its policy says. Repeatable.")

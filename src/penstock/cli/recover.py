@@ -38,6 +38,8 @@ class RecoverArguments:
 
     state: Path | None = None
     dry_run: bool = False
+    commit: tuple[str, ...] = ()
+    abort: tuple[str, ...] = ()
     as_json: bool = False
 
 
@@ -60,7 +62,15 @@ def recover_command(arguments: RecoverArguments, verbosity: int) -> None:
 
 async def _recover(arguments: RecoverArguments) -> list[Recovered]:
     outcomes = []
-    async for one in recover(StateDirectory(arguments.state), open_recorded, dry_run=arguments.dry_run):
+    decisions = {
+        **dict.fromkeys(arguments.commit, Recovery.MARKED),
+        **dict.fromkeys(arguments.abort, Recovery.ABORTED),
+    }
+    state = StateDirectory(arguments.state)
+    unknown = [token for token in decisions if not (state.uploads / token).is_dir()]
+    if unknown:
+        raise ConfigurationError(f"there is no upload {', '.join(unknown)} in {state.path}")
+    async for one in recover(state, open_recorded, dry_run=arguments.dry_run, decisions=decisions):
         outcomes.append(one)
         if arguments.as_json:
             emit(one.as_dict())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DamagedJournal", "Journal", "pack_line", "read_line"]
+__all__ = ["DamagedJournal", "Journal", "OtherVersion", "pack_line", "read_line"]
 
 FILL: Final = b"\t"
 """What is behind the lines."""
@@ -46,6 +46,10 @@ def read_line(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return fields if isinstance(fields, dict) else None
+
+
+class OtherVersion(DamagedJournal):
+    """A journal was written by another version, in a format that this one does not know."""
 
 
 class Journal:

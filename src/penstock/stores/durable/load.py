@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.stores.base import PartInfo
@@ -34,6 +34,7 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
     history, lost = _history(events)
     history.after_power_loss = record.after_power_loss
+    history.latest = datetime.fromtimestamp(journal.path.stat().st_mtime, UTC)
     history.created = datetime.fromisoformat(record.created)
     slots = _slots(directory, history, record)
     _require_lost(lost, history, slots)

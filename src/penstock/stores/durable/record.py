@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from penstock.stores.durable.lines import DamagedJournal
+from penstock.stores.durable.lines import DamagedJournal, OtherVersion
 from penstock.stores.layers.retry import RetryPolicy
 from penstock.stores.multipart.records import UploadOptions
 from penstock.stores.properties import ObjectProperties
@@ -82,7 +82,7 @@ class UploadRecord:
         """Read the file.
 
         Raises:
-            DamagedJournal: it is not as it was written, or of another version.
+            DamagedJournal: it is not as it was written; OtherVersion: by this version.
             OSError: it cannot be read.
         """
         try:
@@ -91,7 +91,7 @@ class UploadRecord:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedJournal(f"{FILE} is damaged") from error
         if made_by != FORMAT:
-            raise DamagedJournal(f"{FILE} is of the format {made_by!r}, not of {FORMAT}")
+            raise OtherVersion(f"{FILE} is of the format {made_by!r}, not of {FORMAT}")
         if check != _check({"format": made_by, **fields}):
             raise DamagedJournal(f"{FILE} is damaged: its checksum does not hold")
         try:

@@ -11,13 +11,21 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import ConfigurationError, SpoolDamaged, SpoolError, StoreError, describe
-from penstock.stores.durable.lines import DamagedJournal
+from penstock.errors import (
+    ConfigurationError,
+    NotFound,
+    SpoolDamaged,
+    SpoolError,
+    StoreError,
+    UploadGone,
+    describe,
+)
+from penstock.stores.durable.lines import DamagedJournal, OtherVersion
 from penstock.stores.durable.load import load_spool
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
-from penstock.stores.multipart.settle import find_committed
+from penstock.stores.multipart.settle import find_committed, is_of_another
 from penstock.stores.multipart.strays import end_strays_of
 from penstock.stores.offload import run_to_end
 
@@ -80,6 +88,7 @@ async def recover(
     *,
     limits: SpoolLimits | None = None,
     dry_run: bool = False,
+    decisions: Mapping[str, Recovery] | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[Recovered]:
     """Go through the uploads of a state directory, the oldest first, and yield what became of each.
@@ -91,6 +100,7 @@ async def recover(
         open_store: opens the store of a record; it is closed afterwards.
         limits: of the spools.
         dry_run: only say what would be done.
+        decisions: by token, MARKED to commit or ABORTED to drop, instead of what the upload's policy says.
         on_event: told of stored parts and of outcomes.
     """
     for directory in state.list():
@@ -104,7 +114,8 @@ async def recover(
                 yield Recovered(directory.name, Recovery.BUSY, reason="its process is at work")
             continue
         try:
-            yield await _Upload(state, lock, open_store, limits, on_event, dry_run=dry_run).recover()
+            decision = (decisions or {}).get(directory.name)
+            yield await _Upload(state, lock, open_store, limits, on_event, dry_run=dry_run, decision=decision).recover()
         finally:
             lock.release()
 
@@ -121,7 +132,9 @@ class _Upload:
         on_event: Callable[[str, dict[str, Any]], None] | None,
         *,
         dry_run: bool,
+        decision: Recovery | None,
     ) -> None:
+        self._decision = decision
         self._state = state
         self._lock = lock
         self._open_store = open_store
@@ -132,12 +145,13 @@ class _Upload:
     async def recover(self) -> Recovered:
         try:
             spool = await run_to_end(lambda: load_spool(self._state, self._lock, self._limits))
+        except OtherVersion as error:
+            return self._kept(f"{describe(error)}; recover it with the version that wrote it")
         except (DamagedJournal, FileNotFoundError) as error:
             return self._set_aside(describe(error))
         except OSError as error:
-            reason = f"it cannot be read: {describe(error)}"
-            return Recovered(self._lock.directory.name, Recovery.KEPT, reason=reason, failed=True)
-        plan = _plan(spool)
+            return self._kept(f"it cannot be read: {describe(error)}")
+        plan = _decided(spool, self._decision)
         if self._dry_run or plan is Recovery.KEPT:
             return _told(spool, plan, reason="it waits for --resume" if plan is Recovery.KEPT else "")
         if spool.history is not None and spool.history.committed is not None:
@@ -163,6 +177,8 @@ class _Upload:
         await end_strays_of(retrying, history)
         if history.committing and (found := await self._found(spool, retrying)) is not None:
             return found
+        if history.committing and history.upload_id is not None and plan is not Recovery.ABORTED:
+            await self._require_not_replaced(spool, retrying)
         options = replace(record.options, on_error="keep")  # that of the input; a failure of ours has to cost nothing
         async with open_upload(store, record.key, options, on_event=self._on_event, journal=spool) as upload:
             if plan in (Recovery.ABORTED, Recovery.EMPTY):
@@ -185,6 +201,32 @@ class _Upload:
         result = {"url": spool.record.url, "key": key, "etag": made.etag, "size": made.size, "digest": history.digest}
         spool.committed(result)
         return _told(spool, _plan(spool), result=result)
+
+    async def _require_not_replaced(self, spool: Spool, store: MultipartStore) -> None:
+        """See that no other writer's object stands where ours may have been made already.
+
+        Raises:
+            StoreError: one does, and the upload is gone, as it is once it has been completed.
+        """
+        history = _history(spool)
+        key = history.key or spool.record.key
+        try:
+            await store.list_parts(key, history.upload_id or "")
+        except UploadGone:
+            try:
+                theirs = is_of_another(store, await store.head(key), spool.token)
+            except NotFound:
+                theirs = False
+            if theirs:
+                raise StoreError(
+                    "the upload had been completed, or lost, and an object of another writer stands under the key: "
+                    f"`penstock recover --abort {spool.token}` leaves that one alone",
+                    operation="commit",
+                    key=key,
+                ) from None
+
+    def _kept(self, reason: str) -> Recovered:
+        return Recovered(self._lock.directory.name, Recovery.KEPT, reason=reason, failed=True)
 
     def _set_aside(self, reason: str, spool: Spool | None = None) -> Recovered:
         if self._dry_run:
@@ -219,6 +261,19 @@ def _plan(spool: Spool) -> Recovery:
     if not history.size_accepted:
         return Recovery.EMPTY
     return Recovery.ABORTED if spool.record.on_crash == "abort" else Recovery.MARKED
+
+
+def _decided(spool: Spool, decision: Recovery | None) -> Recovery:
+    """What is to become of an upload, if a person has decided; of what is committed nothing else can be made."""
+    plan, history = _plan(spool), _history(spool)
+    if history.committed is None and decision is Recovery.ABORTED:
+        plan = Recovery.ABORTED
+    if decision is Recovery.MARKED and plan in (Recovery.KEPT, Recovery.ABORTED):
+        plan = Recovery.MARKED
+        history.ended = None if history.ended == "aborted" else history.ended
+    if plan is Recovery.ABORTED:
+        history.ended = "aborted"  # nothing of it is needed, so nothing that is missing is in the way
+    return plan
 
 
 def _history(spool: Spool) -> History:

@@ -115,6 +115,7 @@ class History:
     """What a journal knows of an upload that another process has begun.
 
     Attributes:
+        latest: when the journal was written to last.
         created: when its journal was begun, and so before any upload was opened.
         key: the object's key, once it was settled.
         upload_id: the store's handle, once there was one.
@@ -132,6 +133,7 @@ class History:
         dropped: the upload was aborted.
     """
 
+    latest: datetime | None = None
     created: datetime | None = None
     key: str | None = None
     upload_id: str | None = None

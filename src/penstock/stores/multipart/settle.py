@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penstock.stores.base import MultipartStore, ObjectInfo, PartInfo
     from penstock.stores.multipart.digest import UploadDigest
 
-__all__ = ["drop_upload", "expected_etag", "find_committed", "is_ambiguous", "verify"]
+__all__ = ["drop_upload", "expected_etag", "find_committed", "is_ambiguous", "is_of_another", "verify"]
 
 ABORT_ROUNDS: Final = 3
 
@@ -100,7 +100,13 @@ async def _is_replaced(store: MultipartStore, key: str, token: str) -> bool:
     except StoreError as error:
         logger.warning("whether '%s' has been replaced could not be found out: %s", key, describe(error))
         return False
-    return info.properties.metadata.get(MADE_BY, token) != token
+    return is_of_another(store, info, token)
+
+
+def is_of_another(store: MultipartStore, info: ObjectInfo, token: str) -> bool:
+    """Whether another writer has made an object; False where the store keeps no metadata that would tell."""
+    unknown = None if store.capability.properties else token
+    return info.properties.metadata.get(MADE_BY, unknown) != token
 
 
 async def drop_upload(store: MultipartStore, key: str, upload_id: str) -> bool:

@@ -89,7 +89,8 @@ async def end_strays_of(store: MultipartStore, history: History) -> None:
     """The same, of what another process has begun; a failure is only worth a warning."""
     if history.opening and history.key is not None and history.created is not None:
         known = {*history.others, history.upload_id or ""}
-        await try_end_strays(store, history.key, known=known, since=history.created, until=datetime.now(UTC))
+        until = history.latest or datetime.now(UTC)
+        await try_end_strays(store, history.key, known=known, since=history.created, until=until)
 
 
 async def try_end_strays(
