@@ -90,10 +90,10 @@ class UploadRecord:
             made_by, check = fields.pop("format"), fields.pop("check")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedJournal(f"{FILE} is damaged") from error
-        if made_by != FORMAT:
-            raise OtherVersion(f"{FILE} is of the format {made_by!r}, not of {FORMAT}")
         if check != _check({"format": made_by, **fields}):
             raise DamagedJournal(f"{FILE} is damaged: its checksum does not hold")
+        if made_by != FORMAT:
+            raise OtherVersion(f"{FILE} is of the format {made_by!r}, not of {FORMAT}")
         try:
             options = fields.pop("options")
             properties = ObjectProperties(**options.pop("properties"))

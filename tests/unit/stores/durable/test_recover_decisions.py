@@ -1,4 +1,5 @@
 import json
+import zlib
 
 import pytest
 
@@ -99,8 +100,10 @@ async def test_the_object_of_another_writer_is_not_replaced_by_a_commit_that_may
 async def test_the_journal_of_another_version_is_left_as_it_is(state, store):
     await left_behind(state, store)
     file = next(state.list()) / "upload.json"
-    fields = json.loads(file.read_text())
-    file.write_text(json.dumps({**fields, "format": "penstock-upload-99"}))
+    fields = {**json.loads(file.read_text()), "format": "penstock-upload-99"}
+    del fields["check"]
+    check = f"{zlib.crc32(json.dumps(fields, sort_keys=True).encode()):08x}"
+    file.write_text(json.dumps({**fields, "check": check}))
     found = [one async for one in recover(state, lambda _: store)]
     assert [(one.outcome, one.failed) for one in found] == [(Recovery.KEPT, True)]
     assert "recover it with the version that wrote it" in found[0].reason
