@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "AUDIO_LOUDNESS",
+    "AUDIO_MISSING",
     "LOG_CONTEXT",
     "NODE_STATE",
     "NODE_STATS",
@@ -54,6 +56,8 @@ OBJECT_GAP: Final = "object.gap"
 OBJECT_KEPT: Final = "object.kept"
 OBJECT_RESUMED: Final = "object.resumed"
 OBJECT_RETRYING: Final = "object.retrying"
+AUDIO_LOUDNESS: Final = "audio.loudness"
+AUDIO_MISSING: Final = "audio.missing"
 
 logger = logging.getLogger("penstock")
 

@@ -8,6 +8,7 @@ __all__ = ["ALIASES", "BUILTIN"]
 
 BUILTIN: Final[dict[str, str]] = {
     "audio::gain": "penstock.nodes.audio.gain:Gain",
+    "audio::loudness": "penstock.nodes.audio.loudness:Loudness",
     "audio::mixer": "penstock.nodes.audio.mixer:Mixer",
     "audio::opus::decoder": "penstock.nodes.audio.opus_decoder:OpusDecoder",
     "audio::opus::encoder": "penstock.nodes.audio.opus_encoder:OpusEncoder",

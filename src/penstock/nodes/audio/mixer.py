@@ -5,9 +5,9 @@ have one sample rate. The sum has as many channels as the widest stream so far, 
 nothing is clipped. An input that has ended is silent; the output ends when all have.
 
 Without ``clocked`` a block is mixed when every input has brought samples. One that brings none for ``sync_timeout_ms``
-is left out until it does; for files set that to null, so that a slow disk shifts nothing. With ``clocked`` a frame
-leaves at every tick of an absolute clock, with what there is: an input is heard when its jitter buffer has filled, and
-one that is ahead of the clock waits.
+is left out until it does, and the event `audio.missing` names it; for files set that to null, so that a slow disk
+shifts nothing. With ``clocked`` a frame leaves at every tick of an absolute clock, with what there is: an input is
+heard when its jitter buffer has filled, and one that is ahead of the clock waits.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from penstock.nodes.flow.schedule import Schedule
 from penstock.nodes.stopping import plain_errors
 from penstock.packets import Audio
 from penstock.pins import Cardinality, InputPin, OutputPin, RawAudioType
+from penstock.telemetry import AUDIO_MISSING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,7 +188,7 @@ class Mixer(Node[MixerConfig]):
     def _go_on_without(self, awaited: list[Lane]) -> None:
         for lane in awaited:
             lane.missing = True
-            self._ctx.report("mixer.missing", pin=lane.pin, waited_ms=self.config.sync_timeout_ms)
+            self._ctx.report(AUDIO_MISSING, pin=lane.pin, waited_ms=self.config.sync_timeout_ms)
 
     async def _mix_by_the_clock(self, clocked: ClockedConfig) -> None:
         """Mix a frame at every tick, until all inputs have ended or the run is asked to stop."""

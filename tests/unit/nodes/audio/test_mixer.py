@@ -136,7 +136,7 @@ def test_an_input_that_brings_nothing_is_waited_for_once_and_joins_again():
     first = sending([constant(1.0)] * 20)
     second = sending([constant(10.0)] * 6, pause=(3, 0.2))
     left, ctx = live(first, second, sync_timeout_ms=100)
-    assert ctx.events == [("mixer.missing", {"pin": "in_1", "waited_ms": 100.0})]
+    assert ctx.events == [("audio.missing", {"pin": "in_1", "waited_ms": 100.0})]
     assert sum(packet.frames for _, packet in left) == 20 * 960
     loud = [time for (time, _), level in zip(left, levels(left), strict=True) if level == 11]
     assert len(loud) == 6
