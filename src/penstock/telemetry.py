@@ -22,6 +22,7 @@ __all__ = [
     "LOG_CONTEXT",
     "NODE_STATE",
     "NODE_STATS",
+    "NODE_TELEMETRY",
     "NODE_WARNING",
     "OBJECT_ABORTED",
     "OBJECT_COMMITTED",
@@ -46,6 +47,7 @@ RUN_STOPPING: Final = "run.stopping"
 RUN_FINISHED: Final = "run.finished"
 NODE_STATE: Final = "node.state"
 NODE_STATS: Final = "node.stats"
+NODE_TELEMETRY: Final = "node.telemetry"
 NODE_WARNING: Final = "node.warning"
 PART_COMPLETE: Final = "object.part"
 OBJECT_COMMITTED: Final = "object.committed"
