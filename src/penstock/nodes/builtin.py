@@ -34,6 +34,7 @@ BUILTIN: Final[dict[str, str]] = {
     "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
     "streamkit::http_input": "penstock.nodes.http.http_input:HttpInput",
     "streamkit::http_output": "penstock.nodes.http.http_output:HttpOutput",
+    "transport::http::fetcher": "penstock.nodes.http.fetcher:HttpFetcher",
 }
 
 ALIASES: Final[dict[str, str]] = {}
