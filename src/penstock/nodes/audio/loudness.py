@@ -50,7 +50,7 @@ class Loudness(Transform[LoudnessConfig]):
         self._peak = TruePeakMeter() if self.config.true_peak else None
         self._format = (0, 0)  # sample rate and channels
         self._seconds = 0.0
-        self._told_s = 0.0
+        self._told = 0  # intervals
 
     def process(self, packet: Audio, /) -> Audio:
         if not packet.frames:
@@ -64,8 +64,9 @@ class Loudness(Transform[LoudnessConfig]):
         if self._peak is not None:
             self._peak.feed(packet.samples)
         self._seconds += packet.frames / packet.sample_rate_hz
-        if self._seconds - self._told_s >= self.config.interval_ms / 1000 - 1e-9:
-            self._told_s = self._seconds
+        intervals = int((self._seconds + 1e-9) * 1000 / self.config.interval_ms)
+        if intervals > self._told:
+            self._told = intervals
             self._tell(final=False)
         return packet
 

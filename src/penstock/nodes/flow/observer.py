@@ -82,7 +82,7 @@ class Observer:
         self._seconds: dict[str, tuple[int, int]] = {}  # event type -> the second, events told in it
         self._left_out: dict[str, int] = {}
         self._audio_s = self._square_sum = self._peak = 0.0
-        self._samples = 0
+        self._samples = self._intervals = 0
 
     def see(self, packet: Packet) -> None:
         """Tell of one packet, if it is to be told of."""
@@ -128,11 +128,13 @@ class Observer:
         self._peak = max(self._peak, float(samples.max()), -float(samples.min()))
         self._samples += len(samples)
         self._audio_s += packet.frames / packet.sample_rate_hz
-        if self._audio_s < self._audio_interval_s - 1e-9:
+        intervals = int((self._audio_s + 1e-9) / self._audio_interval_s)
+        if intervals == self._intervals:
             return
+        self._intervals = intervals
         level = {"rms": (self._square_sum / self._samples) ** 0.5, "peak": self._peak, "sample_count": self._samples}
         self._tell("audio.level", {**level, "sample_rate": packet.sample_rate_hz, "channels": packet.channels})
-        self._audio_s = self._square_sum = self._peak = 0.0
+        self._square_sum = self._peak = 0.0
         self._samples = 0
 
     def _tell(self, event_type: str, data: dict[str, Any]) -> None:

@@ -93,6 +93,13 @@ def test_the_level_of_audio_is_told_by_its_own_time():
     assert (second["rms"], second["peak"]) == (0, 0)
 
 
+@pytest.mark.parametrize("size", [999, 1_000, 1_001, 20_000])
+def test_intervals_of_audio_do_not_drift_with_the_size_of_packets(size):
+    packets = audio_packets(tone(480_000, 440), size)
+    result = through("core::telemetry_tap", packets, packet_types=["Audio"], audio_sample_interval_ms=500)
+    assert len(result.context.events) == 20
+
+
 def test_an_interval_of_0_and_empty_audio_tell_nothing():
     empty = [Audio(np.zeros((0, 1), np.float32), 8_000)]
     assert not through("core::telemetry_tap", empty, packet_types=["Audio"]).context.events
