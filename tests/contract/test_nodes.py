@@ -16,7 +16,7 @@ from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract,
 from penstock.testing.request import FakeRequest
 from support.web import file_server
 
-HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "rich", "soxr", "typer"]
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich", "soxr", "typer"]
 
 
 def is_transform(kind):

@@ -93,3 +93,13 @@ def test_a_resource_of_the_web_becomes_an_object(tmp_path):
         ended = run("dynamic", "fetch_to_store.yml", *sets, "--set", "source.allow_private=true")
     assert ended.returncode == 0, ended.stderr.decode()
     assert (tmp_path / "store" / "bucket" / "take.ogg").read_bytes() == data
+
+
+def test_a_script_blacks_out_what_it_looks_for_and_tells_of_it(tmp_path):
+    (tmp_path / "a.txt").write_text("Write to ada@example.org or call 5550123. Or not. Bob has bob@b.co.uk.")
+    ended = run("oneshot", "redact_text.yml", "-i", tmp_path / "a.txt", "-o", tmp_path / "out", "--json")
+    assert ended.returncode == 0, ended.stderr.decode()
+    lines = [json.loads(line)["Text"] for line in (tmp_path / "out").read_text().splitlines()]
+    assert lines == ["Write to █ or call █.", "Or not.", "Bob has █."]
+    told = [one["data"] for one in events_of(ended.stdout) if one["event"] == "node.telemetry"]
+    assert told == [{"count": 2}, {"count": 1}]

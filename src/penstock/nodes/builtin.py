@@ -24,6 +24,7 @@ BUILTIN: Final[dict[str, str]] = {
     "core::object_store_writer": "penstock.nodes.objects.object_store_writer:ObjectStoreWriter",
     "core::pacer": "penstock.nodes.flow.pacer:Pacer",
     "core::passthrough": "penstock.nodes.flow.passthrough:Passthrough",
+    "core::script": "penstock.nodes.flow.script:Script",
     "core::sink": "penstock.nodes.flow.sink:Sink",
     "core::telemetry_out": "penstock.nodes.flow.telemetry_out:TelemetryOut",
     "core::telemetry_tap": "penstock.nodes.flow.telemetry_tap:TelemetryTap",

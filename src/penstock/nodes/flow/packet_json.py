@@ -15,7 +15,7 @@ from penstock.packets import Audio, Binary, Custom, EncodedAudio, Text, Transcri
 if TYPE_CHECKING:
     from penstock.packets import Packet, PacketMeta, Segment
 
-__all__ = ["as_json", "segment_json"]
+__all__ = ["as_json", "meta_json", "segment_json"]
 
 
 def as_json(packet: Packet) -> dict[str, Any]:
@@ -57,14 +57,19 @@ def segment_json(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _with_meta(meta: PacketMeta, **fields: Any) -> dict[str, Any]:
+def meta_json(meta: PacketMeta) -> dict[str, Any] | None:
+    """When a packet is, as data; None if nothing is known."""
     times = {
         "timestamp_us": meta.timestamp_us,
         "duration_us": meta.duration_us,
         "sequence": meta.sequence,
         "keyframe": meta.keyframe,
     }
-    return {**fields, "metadata": None if all(value is None for value in times.values()) else times}
+    return None if all(value is None for value in times.values()) else times
+
+
+def _with_meta(meta: PacketMeta, **fields: Any) -> dict[str, Any]:
+    return {**fields, "metadata": meta_json(meta)}
 
 
 def _finite(value: float) -> float | None:
