@@ -5,8 +5,8 @@ The script defines `process(packet)` and returns the packet, another one, or nul
 `{type: "Audio", metadata}` and `{type: "Binary", metadata}`; the payload of the last two is not there, and they can be
 handed on or dropped. What is made keeps the timing of what came. `telemetry.emit(type, data)` publishes the event
 `node.telemetry`, `console.log` writes to the log; there are no files, no network (`fetch` throws) and no timers. A
-script that throws, or exceeds its limits, fails the node. Needs the extra `script`. A transform in Python is a class of
-its own, which enters by the entry point group `penstock.nodes`.
+script that throws, or exceeds its limits, fails the node. Needs the extra `script`. For Python there is another way: a
+kind of your own, which an entry point makes known.
 """
 
 from __future__ import annotations
