@@ -2,8 +2,8 @@
 
 Reference: ITU-R BS.1770-5 (K-weighting, gating, true peak) and EBU Tech 3341 (momentary, short-term, integrated).
 The weighting filter is the standard's pair of biquads, redesigned for the sample rate, and applied as a convolution
-with their joint impulse response, cut where it has decayed below -200 dB. Memory does not grow with the programme: the
-gated blocks are counted in bins of 0.01 LU, each with its exact energy. Imports numpy and soxr.
+with their joint impulse response, cut after 100 ms, when it has decayed by more than 200 dB. Memory does not grow with
+the programme: the gated blocks are counted in bins of 0.01 LU, each with its exact energy. Imports numpy and soxr.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ def _high_pass(rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([1.0, -2.0, 1.0]), np.array(denominator) / scale
 
 
-def k_weighting(rate: int) -> NDArray[np.float64]:
-    """Impulse response of the K-weighting filter at a sample rate."""
-    length = 1 << math.ceil(math.log2(rate / 5))  # 0.2 s: the slower pole has decayed by 240 dB after 0.12 s
+def k_weighting(rate: int, length: int) -> NDArray[np.float64]:
+    """The first ``length`` samples of the impulse response of the K-weighting filter at a sample rate."""
     response = np.zeros(length)
     response[0] = 1.0
     for numerator, denominator in (_high_shelf(rate), _high_pass(rate)):
@@ -78,19 +77,20 @@ def _recurse(signal: NDArray[np.float64], denominator: NDArray[np.float64]) -> N
 
 
 class _Convolution:
-    """Overlap-add of blocks of one size with an impulse response."""
+    """Overlap-add of blocks of one size with an impulse response of the same size."""
 
-    def __init__(self, response: NDArray[np.float64], block: int, channels: int) -> None:
-        self._size = 1 << (len(response) + block - 1).bit_length()
-        self._spectrum = np.fft.rfft(response, self._size)[:, None]
-        self._tail = np.zeros((self._size - block, channels))
-        self._block = block
+    def __init__(self, response: NDArray[np.float64], channels: int) -> None:
+        self._block = len(response)
+        self._spectrum = np.fft.rfft(response, 2 * self._block)
+        self._tail = np.zeros((channels, self._block))
 
     def apply(self, block: NDArray[np.float32]) -> NDArray[np.float64]:
-        full = np.fft.irfft(np.fft.rfft(block, self._size, axis=0) * self._spectrum, self._size, axis=0)
-        full[: len(self._tail)] += self._tail
-        self._tail = full[self._block :]
-        return np.asarray(full[: self._block])
+        """Filter a block of shape ``(channels, frames)``."""
+        size = 2 * self._block
+        full = np.fft.irfft(np.fft.rfft(block, size) * self._spectrum, size)
+        now = full[:, : self._block] + self._tail
+        self._tail = full[:, self._block :]
+        return now
 
 
 class LoudnessMeter:
@@ -108,7 +108,7 @@ class LoudnessMeter:
         """Take samples of another format from now on; an unfinished hop of 100 ms is left out."""
         self._hop = max(1, rate // HOPS_A_SECOND)
         self._weights = np.array(WEIGHTS.get(channels, (1,) * channels), np.float64)
-        self._filter = _Convolution(k_weighting(rate), self._hop, channels)
+        self._filter = _Convolution(k_weighting(rate, self._hop), channels)
         self._held = np.zeros((0, channels), np.float32)
 
     def feed(self, samples: NDArray[np.float32]) -> None:
@@ -116,8 +116,9 @@ class LoudnessMeter:
         samples = np.concatenate([self._held, samples])
         whole = len(samples) - len(samples) % self._hop
         for start in range(0, whole, self._hop):
-            weighted = self._filter.apply(samples[start : start + self._hop])
-            self._hops.append(float(np.mean(weighted**2, axis=0) @ self._weights))
+            weighted = self._filter.apply(np.ascontiguousarray(samples[start : start + self._hop].T))
+            energies = np.einsum("ij,ij->i", weighted, weighted) / self._hop
+            self._hops.append(float(energies @ self._weights))
             if len(self._hops) >= MOMENTARY_HOPS:
                 self._gate(self._mean(MOMENTARY_HOPS))
         self._held = samples[whole:]

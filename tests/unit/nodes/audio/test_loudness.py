@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from penstock.nodes.audio.loudness import LoudnessConfig
-from penstock.nodes.audio.r128 import LoudnessMeter
+from penstock.nodes.audio.r128 import LoudnessMeter, k_weighting
 from penstock.packets import Audio
 from support.media import audio_packets, ffmpeg, through, tone
 
@@ -96,6 +96,12 @@ def test_it_agrees_with_ffmpeg_to_a_tenth(tmp_path, rate, channels):
         theirs = min(short_term, key=lambda time: abs(time - second))
         assert ours["momentary_lufs"] == pytest.approx(momentary[theirs], abs=0.15)
         assert ours["short_term_lufs"] == pytest.approx(short_term[theirs], abs=0.15)
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000, 192_000])
+def test_what_is_cut_off_the_weighting_filter_has_decayed(rate):
+    response = np.abs(k_weighting(rate, rate))
+    assert 20 * np.log10(response[rate // 10 :].max() / response.max()) < -200
 
 
 def test_packets_pass_as_they_are_however_they_are_cut():
