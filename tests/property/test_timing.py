@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.nodes.registry import default_registry
 from penstock.pins import RawAudioType
-from penstock.testing import run_node
-from penstock.testing.clock import run_in_virtual_time
+from penstock.testing import run_in_virtual_time, run_node
 from support.media import audio_packets, heard, through
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "timing.md"

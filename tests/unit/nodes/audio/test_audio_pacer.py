@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from penstock.channels import Channel
 from penstock.nodes.audio.pacer import AudioPacer, AudioPacerConfig
 from penstock.packets import Audio, PacketMeta
-from penstock.testing import FakeContext
-from penstock.testing.clock import run_in_virtual_time
+from penstock.testing import FakeContext, run_in_virtual_time
 from support.media import audio_packets, tone
 
 

@@ -13,8 +13,7 @@ from penstock.channels import Channel
 from penstock.errors import BadData, ConfigurationError
 from penstock.nodes.audio.mixer import Mixer, MixerConfig
 from penstock.packets import Audio
-from penstock.testing import FakeContext, run_node
-from penstock.testing.clock import run_in_virtual_time
+from penstock.testing import FakeContext, run_in_virtual_time, run_node
 from support.media import audio_packets, heard
 
 KIND = "audio::mixer"

@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from penstock.channels import Channel
 from penstock.nodes.flow.pacer import Pacer, PacerConfig
 from penstock.packets import Audio, Binary, PacketMeta
-from penstock.testing import FakeContext
-from penstock.testing.clock import run_in_virtual_time
+from penstock.testing import FakeContext, run_in_virtual_time
 
 
 def lasting(milliseconds, count):
