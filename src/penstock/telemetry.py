@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "AUDIO_LOUDNESS",
+    "AUDIO_MISSING",
     "LOG_CONTEXT",
     "NODE_STATE",
     "NODE_STATS",
+    "NODE_TELEMETRY",
     "NODE_WARNING",
     "OBJECT_ABORTED",
     "OBJECT_COMMITTED",
@@ -44,6 +47,7 @@ RUN_STOPPING: Final = "run.stopping"
 RUN_FINISHED: Final = "run.finished"
 NODE_STATE: Final = "node.state"
 NODE_STATS: Final = "node.stats"
+NODE_TELEMETRY: Final = "node.telemetry"
 NODE_WARNING: Final = "node.warning"
 PART_COMPLETE: Final = "object.part"
 OBJECT_COMMITTED: Final = "object.committed"
@@ -54,6 +58,8 @@ OBJECT_GAP: Final = "object.gap"
 OBJECT_KEPT: Final = "object.kept"
 OBJECT_RESUMED: Final = "object.resumed"
 OBJECT_RETRYING: Final = "object.retrying"
+AUDIO_LOUDNESS: Final = "audio.loudness"
+AUDIO_MISSING: Final = "audio.missing"
 
 logger = logging.getLogger("penstock")
 

@@ -14,8 +14,9 @@ from penstock.pins import EncodedAudioType
 from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
+from support.web import file_server
 
-HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "rich", "soxr", "typer"]
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich", "soxr", "typer"]
 
 
 def is_transform(kind):
@@ -43,13 +44,21 @@ class TestTransforms(NodeContract):
         return usual_case(node_class)
 
 
+@pytest.fixture
+def served(tmp_path):
+    """The URL of a file on a server of the test's own."""
+    (tmp_path / "a").write_bytes(bytes(100_000))
+    with file_server(tmp_path) as url:
+        yield f"{url}/a"
+
+
 class TestNodesThatAwait(AwaitingNodeContract):
     @pytest.fixture(params=OTHERS)
     def kind(self, request):
         return request.param
 
     @pytest.fixture
-    def case(self, kind, node_class, tmp_path, monkeypatch):
+    def case(self, request, kind, node_class, tmp_path, monkeypatch):
         monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", "espeak")
         match kind:
             case "core::file_reader":
@@ -64,6 +73,9 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 (tmp_path / "bucket").mkdir()
                 place = {"endpoint": tmp_path.as_uri(), "bucket": "bucket", "key": "a"}
                 return NodeCase(place, {"in": [Binary(b"x")]})
+            case "transport::http::fetcher":
+                url = request.getfixturevalue("served")
+                return NodeCase({"url": url, "allow_private": True})
             case "streamkit::http_input":
                 return NodeCase(node_class.example, {}, lambda: FakeRequest(media=[b"a", b"b"]))
             case "streamkit::http_output":

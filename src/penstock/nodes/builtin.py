@@ -8,18 +8,26 @@ __all__ = ["ALIASES", "BUILTIN"]
 
 BUILTIN: Final[dict[str, str]] = {
     "audio::gain": "penstock.nodes.audio.gain:Gain",
+    "audio::loudness": "penstock.nodes.audio.loudness:Loudness",
+    "audio::mixer": "penstock.nodes.audio.mixer:Mixer",
     "audio::opus::decoder": "penstock.nodes.audio.opus_decoder:OpusDecoder",
     "audio::opus::encoder": "penstock.nodes.audio.opus_encoder:OpusEncoder",
+    "audio::pacer": "penstock.nodes.audio.pacer:AudioPacer",
     "audio::resampler": "penstock.nodes.audio.resampler:Resampler",
     "containers::mp4::muxer": "penstock.nodes.containers.mp4_muxer:Mp4Muxer",
     "containers::ogg::demuxer": "penstock.nodes.containers.ogg_demuxer:OggDemuxer",
     "containers::ogg::muxer": "penstock.nodes.containers.ogg_muxer:OggMuxer",
     "core::file_reader": "penstock.nodes.files.file_reader:FileReader",
     "core::file_writer": "penstock.nodes.files.file_writer:FileWriter",
+    "core::json_serialize": "penstock.nodes.flow.json_serialize:JsonSerialize",
     "core::object_store_reader": "penstock.nodes.objects.object_store_reader:ObjectStoreReader",
     "core::object_store_writer": "penstock.nodes.objects.object_store_writer:ObjectStoreWriter",
+    "core::pacer": "penstock.nodes.flow.pacer:Pacer",
     "core::passthrough": "penstock.nodes.flow.passthrough:Passthrough",
+    "core::script": "penstock.nodes.flow.script:Script",
     "core::sink": "penstock.nodes.flow.sink:Sink",
+    "core::telemetry_out": "penstock.nodes.flow.telemetry_out:TelemetryOut",
+    "core::telemetry_tap": "penstock.nodes.flow.telemetry_tap:TelemetryTap",
     "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
@@ -27,6 +35,7 @@ BUILTIN: Final[dict[str, str]] = {
     "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
     "streamkit::http_input": "penstock.nodes.http.http_input:HttpInput",
     "streamkit::http_output": "penstock.nodes.http.http_output:HttpOutput",
+    "transport::http::fetcher": "penstock.nodes.http.fetcher:HttpFetcher",
 }
 
 ALIASES: Final[dict[str, str]] = {}

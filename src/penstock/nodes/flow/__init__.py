@@ -1,1 +1,1 @@
-"""Nodes that move packets without looking into them."""
+"""Nodes of the core that take packets of any type: they hand them on, pace, tell of, write down or script them."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from penstock.nodes.audio.gain import GainConfig
+from penstock.nodes.audio.gain import Gain, GainConfig
+from penstock.testing import FakeContext
 from support.media import audio_packets, click_track, through
 
 
@@ -35,3 +36,36 @@ def test_a_gain_of_one_passes_the_packet_itself():
 def test_a_gain_out_of_range_is_refused(gain):
     with pytest.raises(ValidationError):
         GainConfig(gain=gain)
+
+
+def tuned(gains, size, frames=960):
+    """Ones through a gain that is set to the next value after each ``frames`` frames, cut into packets."""
+    node = Gain(GainConfig(gain=gains[0]))
+    node.prepare(FakeContext())
+    out = []
+    for gain in gains:
+        if gain != node.config.gain:
+            node.tune(GainConfig(gain=gain))
+        out += [node.process(packet) for packet in audio_packets(np.ones((frames, 2), np.float32), size)]
+    return np.concatenate([packet.samples for packet in out])
+
+
+@pytest.mark.parametrize("size", [1, 7, 479, 480, 481, 960])
+def test_a_gain_that_is_tuned_moves_in_a_straight_line_of_ten_milliseconds_however_packets_are_cut(size):
+    samples = tuned([1.0, 0.0], size)
+    line = np.concatenate([np.ones(960), np.linspace(1, 0, 481)[1:], np.zeros(480)])
+    np.testing.assert_allclose(samples, np.stack([line, line], axis=1), atol=2e-5)
+
+
+def test_no_change_of_the_gain_is_a_click():
+    samples = tuned([0.0, 4.0, 1.0, 3.0, 0.5], 100, 200)  # each before the last one has arrived
+    assert np.abs(np.diff(samples[:, 0])).max() <= 4 / 480 + 1e-6
+
+
+def test_a_gain_tuned_to_one_passes_packets_themselves_once_it_is_there():
+    node = Gain(GainConfig(gain=2))
+    node.prepare(FakeContext())
+    node.tune(GainConfig(gain=1))
+    first, second = audio_packets(np.ones((960, 1), np.float32), 480)
+    assert node.process(first) is not first
+    assert node.process(second) is second
