@@ -7,13 +7,18 @@ from typing import Final
 __all__ = ["ALIASES", "BUILTIN"]
 
 BUILTIN: Final[dict[str, str]] = {
+    "audio::decoder": "penstock.nodes.audio.decoder:Decoder",
+    "audio::flac::decoder": "penstock.nodes.audio.flac_decoder:FlacDecoder",
     "audio::gain": "penstock.nodes.audio.gain:Gain",
+    "audio::mp3::decoder": "penstock.nodes.audio.mp3_decoder:Mp3Decoder",
     "audio::opus::decoder": "penstock.nodes.audio.opus_decoder:OpusDecoder",
     "audio::opus::encoder": "penstock.nodes.audio.opus_encoder:OpusEncoder",
     "audio::resampler": "penstock.nodes.audio.resampler:Resampler",
+    "containers::demuxer": "penstock.nodes.containers.demuxer:Demuxer",
     "containers::mp4::muxer": "penstock.nodes.containers.mp4_muxer:Mp4Muxer",
     "containers::ogg::demuxer": "penstock.nodes.containers.ogg_demuxer:OggDemuxer",
     "containers::ogg::muxer": "penstock.nodes.containers.ogg_muxer:OggMuxer",
+    "containers::wav::demuxer": "penstock.nodes.containers.wav_demuxer:WavDemuxer",
     "core::file_reader": "penstock.nodes.files.file_reader:FileReader",
     "core::file_writer": "penstock.nodes.files.file_writer:FileWriter",
     "core::object_store_reader": "penstock.nodes.objects.object_store_reader:ObjectStoreReader",
