@@ -38,8 +38,10 @@ class SampleClock:
             self._origin_us = origin
             self._anchored = True
 
-    def meta(self, position: int, frames: int, sequence: int | None = None) -> PacketMeta:
+    def meta(
+        self, position: int, frames: int, sequence: int | None = None, *, keyframe: bool | None = None
+    ) -> PacketMeta:
         """Time and length of the ``frames`` samples that start at sample number ``position``."""
         start = position * MICROSECONDS // self.rate_hz
         end = (position + frames) * MICROSECONDS // self.rate_hz
-        return PacketMeta(self._origin_us + start, end - start, sequence)
+        return PacketMeta(self._origin_us + start, end - start, sequence, keyframe)

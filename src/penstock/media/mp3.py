@@ -65,7 +65,7 @@ class InfoTag:
     """What the tag says.
 
     Attributes:
-        frames: frames of sound that follow.
+        frames: frames of sound that follow; 0 if the writer did not know.
         delay: samples at the start that are not to be heard, the decoder's delay included.
         padding: samples at the end that are not to be heard.
     """
@@ -76,7 +76,7 @@ class InfoTag:
 
     @classmethod
     def parse(cls, frame: Buffer) -> InfoTag | None:
-        """Read the tag in a frame; None if it has none that tells frames and padding."""
+        """Read the tag in a frame; None if it has none that tells the run-in."""
         header = FrameHeader.parse(frame)
         if header is None:
             return None
@@ -86,11 +86,12 @@ class InfoTag:
         flags = data[7]
         position = 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
         lame = data[position : position + 24]
-        if not flags & 1 or len(lame) < 24 or lame[:4] not in {b"LAME", b"Lavf", b"Lavc"}:
+        if len(lame) < 24 or lame[:4] not in {b"LAME", b"Lavf", b"Lavc"}:
             return None
         trims = int.from_bytes(lame[21:24], "big")
         padding = max(0, (trims & 0xFFF) - DECODER_DELAY)
-        return cls(int.from_bytes(data[8:12], "big"), (trims >> 12) + DECODER_DELAY, padding)
+        frames = int.from_bytes(data[8:12], "big") if flags & 1 else 0
+        return cls(frames, (trims >> 12) + DECODER_DELAY, padding)
 
 
 class InfoTagFinder:
