@@ -8,6 +8,7 @@ __all__ = ["ALIASES", "BUILTIN"]
 
 BUILTIN: Final[dict[str, str]] = {
     "audio::decoder": "penstock.nodes.audio.decoder:Decoder",
+    "audio::encoder": "penstock.nodes.audio.encoder:Encoder",
     "audio::flac::decoder": "penstock.nodes.audio.flac_decoder:FlacDecoder",
     "audio::gain": "penstock.nodes.audio.gain:Gain",
     "audio::mp3::decoder": "penstock.nodes.audio.mp3_decoder:Mp3Decoder",
