@@ -22,6 +22,7 @@ from support.media import in_pieces, through
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OWN = {"a.flac": "audio::flac::decoder", "a.mp3": "audio::mp3::decoder", "wide.wav": "containers::wav::demuxer"}
 FLIPS = 100
 SECONDS = 4  # of CPU for one case at most; usual are milliseconds
 
@@ -51,20 +52,29 @@ def cases(name: str) -> Iterator[tuple[str, bytes, dict[str, str]]]:
             yield "absurd", data[:22] + struct.pack("<HI", channels, rate) + data[28:], {}
 
 
+def decode(data: bytes, params: dict[str, str], own: str | None) -> None:
+    """Through demuxer and decoder or, with ``own``, through the kind of this format alone."""
+    if own is not None:
+        through(own, in_pieces(data, 9_999))
+        return
+    packets = through("containers::demuxer", in_pieces(data, 9_999), **params).packets
+    if not packets:
+        raise SystemExit("neither packets nor an error")
+    through("audio::decoder", packets)
+
+
 def main(name: str, memory_bytes: int) -> None:
     faulthandler.enable()
     through("audio::decoder", through("containers::demuxer", in_pieces(file_of(name), 9_999)).packets)  # loads it all
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))
     count = sound = refused = 0
-    for what, data, params in cases(name):
+    every = [(*case, own) for case in cases(name) for own in {None, OWN.get(name)}]
+    for what, data, params, own in every:
         before = resource.getrusage(resource.RUSAGE_SELF)
         count += 1
         try:
-            packets = through("containers::demuxer", in_pieces(data, 9_999), **params).packets
-            if not packets:
-                raise SystemExit(f"{what}: neither packets nor an error")
-            through("audio::decoder", packets)
+            decode(data, params, own)
             sound += 1
         except PenstockError as error:
             if not str(error) or "\n" in str(error):

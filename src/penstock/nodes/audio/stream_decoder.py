@@ -56,10 +56,15 @@ class StreamDecoder(Transform[StreamDecoderConfig]):
 
     def finish(self) -> list[Packet]:
         out: list[Packet] = []
-        if not self._packets:
-            held = [] if self._demuxer is not None else self._open().feed(self._opening)
-            out = self._decoded([*held, *self._open().finish()])
-        self._decoder.finish()
+        try:
+            if not self._packets:
+                held = [] if self._demuxer is not None else self._open().feed(self._opening)
+                out = self._decoded([*held, *self._open().finish()])
+            self._decoder.finish()
+        except BadData as error:
+            if not self._ctx.stopping.is_set():
+                raise
+            self._ctx.warn(f"the run was stopped, and so was the input: {error}")
         return out
 
     def close(self) -> None:

@@ -17,15 +17,14 @@ References: ISO/IEC 14496-12; "Encapsulation of Opus in ISO Base Media File Form
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, field_validator
 
 from penstock.errors import BadData
-from penstock.media.opus import RATE_HZ, head_of
+from penstock.media.opus import RATE_HZ
 from penstock.nodes.base import NodeConfig, node
-from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer
+from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer, track_of
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
 if TYPE_CHECKING:
@@ -104,22 +103,16 @@ class Mp4Muxer(StreamMuxer[Mp4MuxerConfig]):
         super().prepare(ctx)
 
     def open(self, packet: EncodedAudio) -> TrackOutput:
-        codec, config = packet.codec, self.config
+        codec, config = track_of(packet), self.config
         if codec.name not in {"opus", "aac"}:
             raise BadData(f"the MP4 muxer takes Opus or AAC and was given {codec.name}")
         if config.audio_codec not in {None, codec.name}:
             raise BadData(f"audio_codec is {config.audio_codec} and the input is {codec.name}")
-        channels, rate = codec.channels, codec.sample_rate_hz
-        if codec.name == "opus":
-            head = head_of(packet)
-            channels, rate = head.channels, RATE_HZ
-            if not codec.private:  # of a stream from a network transport
-                codec = replace(codec, private=head.build(), channels=channels, sample_rate_hz=rate)
-        for field, real in (("channels", channels), ("sample_rate", rate)):
+        for field, real in (("channels", codec.channels), ("sample_rate", codec.sample_rate_hz)):
             given = getattr(config, field)
             if self._codec is None and field in config.model_fields_set and given != real:
                 self._ctx.warn(f"{field} is {given}, but the stream has {real} and stays so")
-        timescale = {"movie_timescale": str(rate)}
+        timescale = {"movie_timescale": str(codec.sample_rate_hz)}
         if config.mode == "file":
             return self._module.FFmpegFile("mp4", codec, {"movflags": "faststart", **timescale})
         fragments = {

@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from penstock.errors import BadData
 from penstock.nodes.base import NodeConfig, node
 from penstock.nodes.containers.ogg_muxer import OggMuxer, OggMuxerConfig
-from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer
+from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer, track_of
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Muxer(StreamMuxer[MuxerConfig]):
 
     def open(self, packet: EncodedAudio) -> TrackOutput:
         ffmpeg_output, plain_output = self._modules
-        config, codec = self.config, packet.codec
+        config, codec = self.config, track_of(packet)
         if config.format not in _HOLDS:
             plain: TrackOutput = plain_output.PlainOutput(config.format, codec)
             return plain

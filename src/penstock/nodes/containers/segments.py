@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.media.clock import MICROSECONDS
 from penstock.media.mp3 import FrameHeader
-from penstock.media.opus import OpusHead, head_of, packet_samples
+from penstock.media.opus import RATE_HZ, OpusHead, head_of, packet_samples
 from penstock.media.wav import PCM_BYTES
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Segments:
             self._begun = 0
             self._recent.clear()
         run_up: list[EncodedAudio] = []
-        if self._begun >= self._seconds * packet.codec.sample_rate_hz:
+        if self._begun >= self._seconds * (RATE_HZ if packet.codec.name == "opus" else packet.codec.sample_rate_hz):
             run_up = list(self._recent)
             self._codec = _begins(packet, sum(samples_of(one) for one in run_up))
             self._begun = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from penstock.errors import BadData
 from penstock.media.clock import SampleClock
-from penstock.media.opus import GapMeter, packet_samples, placeholder
+from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform
 from penstock.nodes.containers.segments import Segments, samples_of
 from penstock.packets import Binary
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.nodes.base import NodeContext
     from penstock.packets import Codec, EncodedAudio, Packet
 
-__all__ = ["SEGMENT_SECONDS", "StreamMuxer", "TrackOutput"]
+__all__ = ["SEGMENT_SECONDS", "StreamMuxer", "TrackOutput", "track_of"]
 
 SEGMENT_SECONDS = (
     "Seconds after which the container ends and a new one begins, whose first packet is flagged as a boundary: each "
@@ -37,6 +38,15 @@ class TrackOutput(Protocol):
     def finish(self, piece_size: int) -> Iterator[bytes]: ...
 
     def close(self) -> None: ...
+
+
+def track_of(packet: EncodedAudio) -> Codec:
+    """The codec record of the packet's stream, with the header that an Opus stream from a network transport lacks."""
+    codec = packet.codec
+    if codec.name != "opus":
+        return codec
+    head = head_of(packet)
+    return replace(codec, private=codec.private or head.build(), channels=head.channels, sample_rate_hz=RATE_HZ)
 
 
 class StreamMuxer(Transform[C]):
@@ -125,8 +135,8 @@ class StreamMuxer(Transform[C]):
         self._gaps = GapMeter()
         self._previous = bytes(packet.data)
         self._boundary = True
-        if self._clock is None or self._clock.rate_hz != packet.codec.sample_rate_hz:
-            self._clock = SampleClock(packet.codec.sample_rate_hz)
+        if self._clock is None or self._clock.rate_hz != track_of(packet).sample_rate_hz:
+            self._clock = SampleClock(track_of(packet).sample_rate_hz)
             self._position = self._sent = 0
 
     def _binary(self, data: bytes) -> Binary:

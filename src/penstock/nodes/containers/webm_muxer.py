@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from penstock.errors import BadData
 from penstock.media.opus import RATE_HZ
 from penstock.nodes.base import NodeConfig, node
-from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer
+from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS, StreamMuxer, track_of
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class WebmMuxer(StreamMuxer[WebmMuxerConfig]):
         super().prepare(ctx)
 
     def open(self, packet: EncodedAudio) -> TrackOutput:
-        codec, config = packet.codec, self.config
+        codec, config = track_of(packet), self.config
         if codec.name not in {"opus", "vorbis"}:
             raise BadData(f"the WebM muxer takes Opus or Vorbis and was given {codec.name}")
         for field, real in (("channels", codec.channels), ("sample_rate", codec.sample_rate_hz)):

@@ -2,6 +2,7 @@
 
 import tempfile
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from penstock.errors import BadData
 from penstock.media.probe import probe
 from penstock.nodes.containers.muxer import MuxerConfig
 from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
+from penstock.packets import Codec
 from penstock.testing.harness import FakeContext
 from support.containers import CLICKS, FRAMES, RATE, file_of, recording
 from support.media import click_track, encode, ffmpeg, ffmpeg_facts, heard, in_pieces, joined, shift_of, through
@@ -191,6 +193,17 @@ def test_a_second_stream_begins_a_container_of_its_own_only_if_it_may():
         through("containers::webm::muxer", packets)
     parts = stretches(through("containers::webm::muxer", packets, segment_seconds=60).packets)
     assert [len(sound_of(part)) for part in parts] == [9_600, 9_600]
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm", "matroska", "ogg"])
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_opus_of_a_network_transport_needs_no_header(container, seconds):
+    packets = encode(click_track(96_000, [30_000]))
+    bare = Codec("opus", 0, 2)
+    live = [replace(packet, codec=bare) for packet in packets]
+    parts = stretches(through(KIND, live, format=container, segment_seconds=seconds).packets)
+    assert len(parts) == (5 if seconds else 1)
+    assert sum(len(sound_of(part)) for part in parts) == 96_000 + 312  # what the header would have told
 
 
 def test_only_containers_with_an_index_have_a_file_mode():
