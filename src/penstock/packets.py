@@ -143,6 +143,8 @@ class Codec:
         private: the codec's set-up bytes as its decoder wants them (for Opus the ``OpusHead`` of RFC 7845 §5.1,
             which carries the pre-skip; for AAC the AudioSpecificConfig).
         tags: comments of the stream as ``NAME=value`` pairs, in order.
+        delay: sample frames at the start of the decoded stream that are the encoder's run-in and are not to be played;
+            0 for Opus, whose ``private`` tells them. The first packet begins so much before what is heard.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Codec:
     channels: int
     private: bytes = b""
     tags: tuple[tuple[str, str], ...] = ()
+    delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,15 @@ from penstock.pins import EncodedAudioType
 from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
+from support.containers import file_of
 from support.web import file_server
 
+FILES_OF = {
+    "audio::flac::decoder": "a.flac",
+    "audio::mp3::decoder": "a.mp3",
+    "containers::demuxer": "opus.webm",
+    "containers::wav::demuxer": "pcm.wav",
+}
 HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich", "soxr", "typer"]
 
 
@@ -41,6 +48,8 @@ class TestTransforms(NodeContract):
         if kind == "containers::ogg::demuxer":
             ogg = await run_node("containers::ogg::muxer", usual_packets(EncodedAudioType("opus")))
             return NodeCase(node_class.example, {"in": ogg.packets})
+        if kind in FILES_OF:
+            return NodeCase(node_class.example, {"in": [Binary(file_of(FILES_OF[kind]))]})
         return usual_case(node_class)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import Field
 
 from penstock.errors import BadData
+from penstock.media.formats import sniff
 from penstock.nodes.base import LenientConfig, Transform, node
 from penstock.nodes.containers.ogg import CAPTURE, Damage, PageReader
 from penstock.nodes.containers.ogg_opus import OpusStream
@@ -196,26 +197,3 @@ class OggDemuxer(Transform[OggDemuxerConfig]):
 def codec_of(head: bytes) -> str:
     """Name the codec that a stream's first packet announces."""
     return next((name for magic, name in _CODECS if head.startswith(magic)), "an unknown codec")
-
-
-def sniff(data: bytes) -> str:
-    """Say in a few words what bytes that are not Ogg look like."""
-    for start, magic, name in (
-        (8, b"WAVE", "RIFF/WAV"),
-        (4, b"ftyp", "MP4"),
-        (0, b"fLaC", "FLAC"),
-        (0, b"ID3", "MP3 (an ID3 tag)"),
-        (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
-        (0, b"RIFF", "RIFF"),
-        (0, b"\x1f\x8b", "gzip"),
-        (0, b"PK\x03\x04", "a ZIP archive"),
-    ):
-        if data[start : start + len(magic)] == magic:
-            return f"this is {name}"
-    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
-        return "this is MP3 or AAC (an MPEG frame)"
-    opening = bytes(data[:16])
-    text = opening.decode("ascii", "replace")
-    if all(character.isprintable() or character.isspace() for character in text) and "\ufffd" not in text:
-        return f"this is text starting {text!r}"
-    return f"the bytes {opening.hex(' ')} stand"

@@ -3,7 +3,8 @@
 Positions are exact: a page's granule position is the end of its last packet with the run-in counted in, and the last
 page leaves out the padding (RFC 7845 §4). Comments of the stream are kept. Lost packets (``lost_before``, or a step in
 the timestamps of at most 10 s) are replaced by one-byte packets that make a decoder conceal them (§4.1), so that the
-recording keeps its length. A new ``Codec`` object begins a new (chained) stream with the next serial number.
+recording keeps its length. A new ``Codec`` object begins a new (chained) stream with the next serial number, and so do
+``segment_seconds``; the packet that begins a stream is flagged as a boundary.
 
 The header comes with the first packet. A page is passed on as soon as it is full, so what a crash can cost is one page
 of audio. Without any input packet there is no output.
@@ -22,6 +23,8 @@ from penstock.media.clock import SampleClock
 from penstock.media.opus import RATE_HZ, GapMeter, build_tags, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform, node
 from penstock.nodes.containers.ogg import PageWriter
+from penstock.nodes.containers.segments import Segments
+from penstock.nodes.containers.stream_muxer import SEGMENT_SECONDS
 from penstock.packets import Binary
 from penstock.pins import BINARY, EncodedAudioType, InputPin, OutputPin
 
@@ -48,6 +51,7 @@ class OggMuxerConfig(NodeConfig):
         description="Milliseconds of audio after which a page is passed on. A second costs 0.4 % of overhead and "
         "is what players expect for seeking; 200 (1.6 %) or less suits live listeners.",
     )
+    segment_seconds: float = Field(0, ge=0, description=SEGMENT_SECONDS)
 
 
 @node(
@@ -69,14 +73,37 @@ class OggMuxer(Transform[OggMuxerConfig]):
         self._written = 0  # samples on the pages that were passed on, all streams together
         self._held = 0  # samples on the page that is being filled
         self._sequence = 0
+        self._boundary = False  # the next bytes begin a stream
+        self._segments = Segments(self.config.segment_seconds)
 
-    def process(self, packet: EncodedAudio, /) -> Packet | None:
-        data = packet.data
-        samples = packet_samples(data)
+    def process(self, packet: EncodedAudio, /) -> list[Packet]:
+        out: list[Packet] = []
+        samples = packet_samples(packet.data)
         if not samples:
             self._ctx.errored()
-            return None
-        pages = b"" if packet.codec is self._codec else self._begin(packet)
+            return out
+        for one in self._segments.split(packet, samples):
+            self._put(one, packet_samples(one.data), out)
+        return out
+
+    def finish(self) -> list[Packet]:
+        if self._codec is None:
+            self._ctx.warn("no packet arrived: the Ogg output is empty")
+            return []
+        start = self._written
+        return [self._binary(self._flush(last=True), start)]
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _put(self, packet: EncodedAudio, samples: int, out: list[Packet]) -> None:
+        data = packet.data
+        pages = b""
+        if packet.codec is not self._codec:
+            if self._codec is not None:
+                start = self._written
+                out.append(self._binary(self._flush(last=True), start))
+                self._serial = (self._serial + 1) & 0xFFFFFFFF
+            pages = self._begin(packet)
         missing = self._gaps.missing(packet, samples)
         self._clock.follow(packet.meta.timestamp_us, self._written + self._held + missing)
         start = self._written
@@ -87,19 +114,11 @@ class OggMuxer(Transform[OggMuxerConfig]):
                 pages += self._add(filler, length)
         pages += self._add(data, samples, packet.trim_end)
         self._previous = data
-        return self._binary(pages, start) if pages else None
-
-    def finish(self) -> list[Packet] | None:
-        if self._codec is None:
-            self._ctx.warn("no packet arrived: the Ogg output is empty")
-            return None
-        start = self._written
-        return [self._binary(self._flush(last=True), start)]
-
-    # -- inside ---------------------------------------------------------------------------------------
+        if pages:
+            out.append(self._binary(pages, start))
 
     def _begin(self, packet: EncodedAudio) -> bytes:
-        """End the stream before, if there was one, and return the header pages of a new one."""
+        """Return the header pages of a new stream."""
         codec = packet.codec
         if codec.name != "opus":
             raise BadData(f"the Ogg muxer takes Opus and was given {codec.name}")
@@ -107,10 +126,8 @@ class OggMuxer(Transform[OggMuxerConfig]):
         if "channels" in self.config.model_fields_set and head.channels != self.config.channels:
             self._ctx.warn(f"channels is {self.config.channels}, but the stream has {head.channels} and stays so")
         pages = b""
-        if self._codec is not None:
-            pages = self._flush(last=True)
-            self._serial = (self._serial + 1) & 0xFFFFFFFF
         self._codec = codec
+        self._boundary = True
         self._writer = PageWriter(self._serial)
         self._gaps = GapMeter()
         self._granule = 0
@@ -138,6 +155,7 @@ class OggMuxer(Transform[OggMuxerConfig]):
         return self._writer.flush(last=last)
 
     def _binary(self, pages: bytes, start: int) -> Binary:
-        meta = self._clock.meta(start, self._written - start, self._sequence)
+        meta = self._clock.meta(start, self._written - start, self._sequence, keyframe=self._boundary or None)
+        self._boundary = False
         self._sequence += 1
         return Binary(pages, _CONTENT_TYPE, meta)

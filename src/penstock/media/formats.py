@@ -1,0 +1,73 @@
+"""Which container bytes belong to, by how they begin.
+
+FFmpeg is never asked to guess: among its formats are some that open other files and addresses by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from penstock.packets import Buffer
+
+__all__ = ["FORMATS", "TELLING_BYTES", "detect", "sniff"]
+
+FORMATS: Final = ("ogg", "wav", "flac", "mp3", "adts", "mp4", "webm", "matroska", "mpegts")
+TELLING_BYTES: Final = 189
+"""With so many bytes ``detect`` knows all it will ever know: a packet of a transport stream and the next one's mark."""
+
+_TS_PACKET: Final = 188
+_TS_SYNC: Final = 0x47
+_MAGIC: Final = (
+    (0, b"OggS", "ogg"),
+    (8, b"WAVE", "wav"),
+    (0, b"fLaC", "flac"),
+    (0, b"ID3", "mp3"),
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (4, b"ftyp", "mp4"),
+    (4, b"styp", "mp4"),
+    (4, b"moov", "mp4"),
+    (4, b"moof", "mp4"),
+)
+
+
+def detect(data: Buffer) -> str | None:
+    """The format of bytes that begin like this, one of ``FORMATS``; None if it is none of them.
+
+    WebM is reported as ``matroska``, whose subset it is, and everything after an ID3 tag as ``mp3``.
+    """
+    for start, magic, name in _MAGIC:
+        if data[start : start + len(magic)] == magic:
+            return name
+    if len(data) > _TS_PACKET and data[0] == data[_TS_PACKET] == _TS_SYNC:
+        return "mpegts"
+    if len(data) > 1 and data[0] == 0xFF:
+        if data[1] & 0xF6 == 0xF0:  # ISO/IEC 13818-7 §6.2: twelve set bits, then a layer of 0
+            return "adts"
+        if data[1] & 0xE6 == 0xE2:  # ISO/IEC 11172-3 §2.4.1.3: eleven set bits, layer III
+            return "mp3"
+    return None
+
+
+def sniff(data: Buffer) -> str:
+    """Say in a few words what bytes that are not of the format expected look like."""
+    for start, magic, name in (
+        (0, b"OggS", "Ogg"),
+        (8, b"WAVE", "RIFF/WAV"),
+        (4, b"ftyp", "MP4"),
+        (0, b"fLaC", "FLAC"),
+        (0, b"ID3", "MP3 (an ID3 tag)"),
+        (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
+        (0, b"RIFF", "RIFF"),
+        (0, b"\x1f\x8b", "gzip"),
+        (0, b"PK\x03\x04", "a ZIP archive"),
+    ):
+        if data[start : start + len(magic)] == magic:
+            return f"this is {name}"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
+        return "this is MP3 or AAC (an MPEG frame)"
+    opening = bytes(data[:16])
+    text = opening.decode("ascii", "replace")
+    if all(character.isprintable() or character.isspace() for character in text) and "\ufffd" not in text:
+        return f"this is text starting {text!r}"
+    return f"the bytes {opening.hex(' ')} stand"

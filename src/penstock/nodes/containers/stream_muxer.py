@@ -1,0 +1,147 @@
+"""What the muxers of one track share: gaps, times, and where a new file begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+
+from penstock.errors import BadData
+from penstock.media.clock import SampleClock
+from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
+from penstock.nodes.base import NodeConfig, Transform
+from penstock.nodes.containers.segments import Segments, samples_of
+from penstock.packets import Binary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from penstock.nodes.base import NodeContext
+    from penstock.packets import Codec, EncodedAudio, Packet
+
+__all__ = ["SEGMENT_SECONDS", "StreamMuxer", "TrackOutput", "track_of"]
+
+SEGMENT_SECONDS = (
+    "Seconds after which the container ends and a new one begins, whose first packet is flagged as a boundary: each "
+    "plays alone, and together they are the whole, to the sample. 0 makes one container."
+)
+
+C = TypeVar("C", bound=NodeConfig)
+
+
+class TrackOutput(Protocol):
+    """One file that is being made."""
+
+    def write(self, data: bytes, samples: int, padding: int = 0) -> None: ...
+
+    def take(self) -> bytes: ...
+
+    def finish(self, piece_size: int) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+def track_of(packet: EncodedAudio) -> Codec:
+    """The codec record of the packet's stream, with the header that an Opus stream from a network transport lacks."""
+    codec = packet.codec
+    if codec.name != "opus":
+        return codec
+    head = head_of(packet)
+    return replace(codec, private=codec.private or head.build(), channels=head.channels, sample_rate_hz=RATE_HZ)
+
+
+class StreamMuxer(Transform[C]):
+    """Packets of one codec in, bytes of one container after the other out."""
+
+    name: ClassVar[str] = "container"
+    piece_size = 65_536
+    segment_seconds = 0.0
+    content_type = ""
+    tells_run_in = True  # the container can say what of a stream is not to be heard
+    _output: TrackOutput | None = None
+
+    def prepare(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
+        self._codec: Codec | None = None
+        self._segments = Segments(self.segment_seconds, run_up=self.tells_run_in)
+        self._clock: SampleClock | None = None
+        self._position = 0  # samples that were put in
+        self._sent = 0  # samples at the last output packet
+        self._boundary = False  # the next bytes begin a container
+        self._previous = b""
+
+    def open(self, packet: EncodedAudio) -> TrackOutput:
+        """Begin a container with the stream of this packet; may refuse it."""
+        raise NotImplementedError
+
+    def process(self, packet: EncodedAudio, /) -> list[Packet]:
+        out: list[Packet] = []
+        samples = samples_of(packet)
+        if not samples or not packet.size:
+            self._ctx.errored()
+            return out
+        for one in self._segments.split(packet, samples):
+            self._put(one, samples_of(one), out)
+        return out
+
+    def finish(self) -> Iterator[Packet]:
+        if self._output is None:
+            self._ctx.warn(f"no packet arrived: the {self.name} output is empty")
+            return
+        for piece in self._output.finish(self.piece_size):
+            yield self._binary(piece)
+
+    def close(self) -> None:
+        if self._output is not None:
+            self._output.close()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _put(self, packet: EncodedAudio, samples: int, out: list[Packet]) -> None:
+        data = bytes(packet.data)
+        if packet.codec is not self._codec:
+            self._begin(packet, out)
+        output, clock = self._output, self._clock
+        assert output is not None  # noqa: S101 - for the type checker: _begin has made both
+        assert clock is not None  # noqa: S101
+        missing = self._gaps.missing(packet, samples) if packet.codec.name == "opus" else 0
+        clock.follow(packet.meta.timestamp_us, self._position + missing)
+        if missing:
+            filler = placeholder(self._previous)
+            length = packet_samples(filler)
+            for _ in range((missing + length // 2) // length):
+                output.write(filler, length)
+                self._position += length
+        output.write(data, samples, packet.trim_end)
+        self._position += samples
+        self._previous = data
+        ready = output.take()
+        if ready:
+            out.append(self._binary(ready))
+
+    def _begin(self, packet: EncodedAudio, out: list[Packet]) -> None:
+        """Begin a container, and end the one before."""
+        if self._output is not None:
+            if not self.segment_seconds:
+                raise BadData(
+                    f"a second stream begins in the input and the {self.name} output holds one: put "
+                    "audio::opus::decoder and audio::opus::encoder before the muxer, which make one stream of them, "
+                    "or set segment_seconds, which gives each a container of its own"
+                )
+            out += [self._binary(piece) for piece in self._output.finish(self.piece_size)]
+            self._output.close()
+            self._output = None
+        self._output = self.open(packet)
+        self._codec = packet.codec
+        self._gaps = GapMeter()
+        self._previous = bytes(packet.data)
+        self._boundary = True
+        if self._clock is None or self._clock.rate_hz != track_of(packet).sample_rate_hz:
+            self._clock = SampleClock(track_of(packet).sample_rate_hz)
+            self._position = self._sent = 0
+
+    def _binary(self, data: bytes) -> Binary:
+        assert self._clock is not None  # noqa: S101 - for the type checker: bytes come of packets
+        meta = self._clock.meta(self._sent, self._position - self._sent, keyframe=self._boundary or None)
+        self._sent = self._position
+        self._boundary = False
+        return Binary(data, self.content_type, meta)
