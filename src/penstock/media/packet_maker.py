@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["CODECS", "PacketMaker"]
 
 CODECS: Final = ("opus", "aac", "mp3", "flac", "vorbis")
+_BACK_US: Final = 50_000
+"""A step back of the clock that is more than a container's rounding."""
 _SKIP: Final = struct.Struct("<II")
 _NO_TAGS: Final = {  # what a container says of itself
     *("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "handler_name"),
@@ -49,9 +51,11 @@ class PacketMaker:
         self._finder = InfoTagFinder() if container == "mp3" else None
         self._codec: Codec | None = None
         self._held: deque[EncodedAudio] = deque()
+        self._usual = 0  # samples of the last packet that said so
         self._nominal = 0  # samples of a packet of this stream
         self._position = 0  # samples of the packets so far
         self._sequence = 0
+        self._end_us = -_BACK_US  # of the packets so far
 
     @property
     def made(self) -> int:
@@ -101,7 +105,7 @@ class PacketMaker:
         skip = trim = 0
         if packet.has_sidedata("skip_samples"):
             skip, trim = _SKIP.unpack_from(bytes(packet.get_sidedata("skip_samples")))
-        if packet.has_sidedata("new_extradata"):
+        if self._container == "ogg" and packet.has_sidedata("new_extradata"):
             self._private = bytes(packet.get_sidedata("new_extradata"))
             self._codec = None
         if self._codec is None:
@@ -142,7 +146,9 @@ class PacketMaker:
     def _samples(self, packet: FFmpegPacket, data: bytes) -> int:
         if self._name == "opus":
             return packet_samples(data)
-        return self._scaled(packet.duration, self._rate) if packet.duration else self._nominal
+        if packet.duration:
+            self._usual = self._scaled(packet.duration, self._rate)
+        return self._usual or self._nominal
 
     def _scaled(self, ticks: int, per_second: int) -> int:
         """Ticks of the container in another unit, rounded."""
@@ -156,8 +162,13 @@ class PacketMaker:
         if packet.duration and self._container == "mp4":
             length = self._scaled(packet.duration, MICROSECONDS)
         if packet.pts is None:
+            self._end_us += length
             return PacketMeta(None, length or None, self._sequence)
         start = self._start_us + self._scaled(packet.pts - self._first_pts, MICROSECONDS)
+        if start < self._end_us - _BACK_US:  # another recording follows, whose clock begins anew
+            self._start_us += self._end_us - start
+            start = self._end_us
+        self._end_us = max(self._end_us, start + length)
         return PacketMeta(start, length or None, self._sequence)
 
     def _padding(self, samples: int) -> int:

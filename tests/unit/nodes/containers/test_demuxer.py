@@ -128,6 +128,18 @@ def test_an_mp4_with_its_index_at_the_end_is_kept_within_a_bound_and_nothing_rem
         demux(data, spool_limit=len(data) - 1)
 
 
+@pytest.mark.parametrize("name", ["opus.ogg", "vorbis.ogg", "flac.ogg", "a.mp3", "a.flac", "a.aac", "aac.ts"])
+def test_a_second_recording_follows_the_first_and_time_goes_on(name):
+    once, twice = (sound_of(demux(file_of(name) * times).packets).packets for times in (1, 2))
+    length = len(heard(once))
+    assert 2 * length <= len(heard(twice)) <= 2 * length + 2_600  # the padding of the second MP3 is not known
+    np.testing.assert_allclose(heard(twice)[: length - 2_048], heard(once)[: length - 2_048], atol=1e-6)
+    starts = [packet.meta.timestamp_us for packet in twice]
+    assert starts == sorted(set(starts))
+    total_us = len(heard(twice)) * 1_000_000 / twice[0].sample_rate_hz
+    assert starts[-1] + twice[-1].meta.duration_us == pytest.approx(total_us, abs=50_000)
+
+
 def test_aac_is_freed_from_adts_and_keeps_its_configuration():
     bare, packed = demux(file_of("first.m4a")).packets, demux(file_of("a.aac")).packets
     assert [packet.data for packet in bare] == [packet.data for packet in packed]
