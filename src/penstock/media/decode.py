@@ -50,6 +50,7 @@ class PacketDecoder:
         self._context: Any = None  # None for PCM
         self._clock: SampleClock | None = None
         self._position = 0  # of the next sample; what is heard of the first stream starts at 0
+        self._end_us = -(1 << 62)  # of what was given
         self._skip = 0  # samples of the run-in to come
         self._usual = 0  # frames of the last packet
         self._decoded = 0  # packets
@@ -132,7 +133,8 @@ class PacketDecoder:
             start = 0 if clock is None else self._position * rate // clock.rate_hz
             clock = self._clock = SampleClock(rate, _TOLERANCE_US)
             self._position = start if self._position >= 0 else self._position
-        clock.follow(timestamp_us, self._position)
+        if timestamp_us is None or timestamp_us >= self._end_us - _TOLERANCE_US:  # else it would go back
+            clock.follow(timestamp_us, self._position)
         start = self._position
         self._position += len(samples)
         skipped = min(self._skip, len(samples))
@@ -140,7 +142,9 @@ class PacketDecoder:
             self._skip -= skipped
             samples = np.ascontiguousarray(samples[skipped:])
         if len(samples):
-            out.append(Audio(samples, rate, clock.meta(start + skipped, len(samples))))
+            meta = clock.meta(start + skipped, len(samples))
+            self._end_us = (meta.timestamp_us or 0) + (meta.duration_us or 0)
+            out.append(Audio(samples, rate, meta))
 
 
 def _samples(frame: av.AudioFrame) -> NDArray[np.float32]:

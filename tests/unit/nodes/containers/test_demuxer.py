@@ -135,8 +135,7 @@ def test_a_second_recording_follows_the_first_and_time_goes_on(name):
     assert 2 * length <= len(heard(twice)) <= 2 * length + 2_600  # the padding of the second MP3 is not known
     np.testing.assert_allclose(heard(twice)[: length - 2_048], heard(once)[: length - 2_048], atol=1e-6)
     starts = [packet.meta.timestamp_us for packet in twice]
-    assert all(later > earlier for earlier, later in zip(starts, starts[2:], strict=False))
-    assert min(np.diff(starts)) >= -1  # a microsecond of rounding where the recordings meet
+    assert starts == sorted(set(starts))
     total_us = len(heard(twice)) * 1_000_000 / twice[0].sample_rate_hz
     assert starts[-1] + twice[-1].meta.duration_us == pytest.approx(total_us, abs=50_000)
 
