@@ -1,6 +1,6 @@
 """What durability costs: CPU of `crash` and `power` against `none`, and recovering against sending.
 
-    python benchmarks/sink/durability.py [--mib 1024] [--packet 65536] [--rounds 5]
+    python benchmarks/sink/durability.py [--mib 1024] [--packet 65536] [--rounds 5] [--same]
 
 The three write the same stream to the null server, by turns, each in a process of its own. For recovering, a stream is
 taken into the spool while its store is away, and sent from there by `recover`; the time is compared with that of the
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--packet", type=int, default=64 << 10)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--same", action="store_true", help="the same 3 MiB again and again, not ever new packets")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -95,7 +96,7 @@ def main() -> None:
         print(json.dumps(asyncio.run(work)))
         return
     with running.null_server() as server:
-        job = Job(server.endpoint, None, options.mib * MIB, options.packet, fresh=True)
+        job = Job(server.endpoint, None, options.mib * MIB, options.packet, fresh=not options.same)
         runs = {what: [] for what in (*LEVELS, "recover")}
         for _ in range(options.rounds):
             for what, rounds in runs.items():
