@@ -172,7 +172,7 @@ class StateDirectory:
             ) from error
         whole = [path for path in found if path.is_dir() and not path.name.startswith(".")]
         for path in found:
-            if path.name.startswith(REMOVING) or (path.name.startswith(MAKING) and _age_s(path) > LEFT_S):
+            if path.name.startswith(REMOVING) or (path.name.startswith(MAKING) and _is_left(path)):
                 shutil.rmtree(path, ignore_errors=True)
         yield from sorted(whole, key=_born)
 
@@ -212,6 +212,20 @@ class StateDirectory:
 
 def _for_us(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _is_left(making: Path) -> bool:
+    """Whether whoever was making an upload's directory is gone.
+
+    It is if the lock is free though it was taken once, which it was if there is a record; or after an hour.
+    """
+    if _age_s(making) > LEFT_S:
+        return True
+    with suppress(OSError):
+        if (making / "upload.json").exists() and (lock := Lock.take(making)) is not None:
+            lock.release()
+            return True
+    return False
 
 
 def _age_s(path: Path) -> float:

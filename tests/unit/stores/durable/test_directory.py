@@ -250,3 +250,16 @@ async def test_of_many_that_take_at_once_one_has_it(state):
         for _ in range(20):
             group.start_soon(anyio.to_thread.run_sync, lambda: taken.append(state.take(directory)))
     assert sum(lock is not None for lock in taken) == 1
+
+
+def test_what_its_maker_has_left_half_made_is_cleared_at_once_and_what_it_is_making_is_not(tmp_path):
+    state = StateDirectory(tmp_path)
+    for name in ("left", "live"):
+        (state.uploads / f".new-{name}").mkdir(parents=True)
+        (state.uploads / f".new-{name}" / "upload.json").touch()
+    live = Lock.take(state.uploads / ".new-live")
+    assert list(state.list()) == []
+    assert [path.name for path in state.uploads.iterdir()] == [".new-live"]
+    live.release()
+    assert list(state.list()) == []
+    assert list(state.uploads.iterdir()) == []
