@@ -17,7 +17,7 @@ from penstock.stores.durable.limits import SpoolLimits
 from penstock.stores.durable.lines import Journal
 from penstock.stores.durable.retained import Retained
 from penstock.stores.durable.rounds import SyncRound
-from penstock.stores.durable.slots import Slot
+from penstock.stores.durable.spares import Spares
 from penstock.stores.durable.syncing import sync_group
 from penstock.stores.multipart.journal import WaitingPart
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.stores.base import Checksum, PartInfo
     from penstock.stores.durable.directory import Lock, StateDirectory
     from penstock.stores.durable.record import UploadRecord
+    from penstock.stores.durable.slots import Slot
     from penstock.stores.durable.syncing import SyncGroup
     from penstock.stores.multipart.digest import UploadDigest
     from penstock.stores.multipart.journal import Ending, History
@@ -64,12 +65,13 @@ class Spool:
         self._syncs = record.durability == "power"
         self._journal = journal or Journal(lock.directory / "journal")
         self._slots = dict(slots or {})
-        self._made = max((slot.number for slot in self._slots.values()), default=0)
+        made = max((slot.number for slot in self._slots.values()), default=0)
+        self._spares = Spares(lock.directory, self._limits.spare_slots, made)
         stored = {number: part.info.size for number, part in history.stored.items()} if history else {}
         here = {number: size for number, size in sorted(stored.items()) if number in self._slots}
         self._retained = Retained(self._limits.retain_bytes, sum(stored.values()), here)
-        self._spare: list[Slot] = []
         self._group: SyncGroup | None = None
+        self._broken: Exception | None = None
         self._round = SyncRound()
         self._next = SyncRound()
         self.spooled_bytes = sum(slot.size for slot in self._slots.values()) - self._retained.size
@@ -121,15 +123,11 @@ class Spool:
         if slot is not None:
             slot.open_to_add()
         else:
-            slot = self._slots[part] = self._spare.pop() if self._spare else self._make()
+            made = self._spares.made
+            slot = self._slots[part] = self._spares.take()
+            self._next.names |= self._spares.made > made
             slot.begin(part)
         return slot
-
-    def _make(self) -> Slot:
-        made = Slot.create(self._lock.directory / f"slot-{self._made + 1}")
-        self._made += 1
-        self._next.names = True
-        return made
 
     def make_room(self) -> bool:
         """The disk is full: give up what is needed only if the store loses the upload; returns whether there was any.
@@ -140,9 +138,13 @@ class Spool:
         retained = [self._slots.pop(part) for part in self._retained.stop()]
         if retained and self._syncs:  # only when it is durable that the store has them
             self._journal.sync()
-        slots, self._spare = [*retained, *self._spare], []
+        slots = [*retained, *self._spares.take_all()]
         for slot in slots:
-            slot.remove()
+            if slot in self._round.slots:  # in the hands of the thread that syncs
+                self._round.freed.append(slot)
+            else:
+                self._next.slots.pop(slot, None)
+                slot.remove()
         return bool(slots)
 
     def written(self, slot: Slot, size: int) -> None:
@@ -164,7 +166,9 @@ class Spool:
     # -- the disk -------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Wait for the disk, with ``power``."""
+        """Wait for the disk, with ``power``; one that has failed once is not believed again."""
+        if self._broken is not None:
+            raise SpoolError(f"the spool {self.place} failed: {self._broken}") from self._broken
         if self._syncs and self._next:
             with self._failing():
                 self._group = self._group or sync_group(self._lock.directory, self._limits.sync_interval_s)
@@ -175,13 +179,15 @@ class Spool:
         self._round, self._next = self._next, SyncRound()
         return self._round.begin(self._journal.path)
 
-    def end_sync(self) -> None:
-        """The sync is over."""
+    def end_sync(self, failure: Exception | None) -> None:
+        """The sync is over; after a failure no slot is used again, as nobody knows what the disk has."""
         done, self._round = self._round, SyncRound()
+        self._broken = self._broken or failure
         done.end()
         for slot in done.closing:
             self.filled(slot)
-        self._recycle(done.freed)
+        if self._broken is None:
+            self._spares.add(done.freed)
 
     # -- events ---------------------------------------------------------------------------------------
 
@@ -208,7 +214,7 @@ class Spool:
         if self._syncs:
             self._next.freed += slots
         else:
-            self._recycle(slots)
+            self._spares.add(slots)
 
     def gap(self, number: int, offset: int, size: int) -> None:
         """A part is given up; its bytes may go."""
@@ -270,13 +276,6 @@ class Spool:
         with self._failing():
             self._journal.append(event, **fields)
         self._next.lines = True
-
-    def _recycle(self, slots: Sequence[Slot]) -> None:
-        for slot in slots:
-            if len(self._spare) < self._limits.spare_slots:
-                self._spare.append(slot)
-            else:
-                slot.remove()
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

@@ -33,7 +33,7 @@ class Syncable(Protocol):
         """What is to be synced: descriptors, each with work to be done in the thread before."""
         ...
 
-    def end_sync(self) -> None:
+    def end_sync(self, failure: Exception | None) -> None:
         """It is done, or has failed."""
         ...
 
@@ -103,7 +103,7 @@ async def _sync_all(items: Iterable[Syncable]) -> dict[Syncable, Exception]:
     finally:
         for item in items:
             try:
-                item.end_sync()
+                item.end_sync(failed.get(item))
             except OSError as error:
                 failed.setdefault(item, error)
     return failed
@@ -118,7 +118,7 @@ def _sync(work: Mapping[Syncable, Sequence[tuple[int, Callable[[], None]]]]) -> 
                 before()
                 if sync_all is None:
                     sync_file(descriptor)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - it is raised where the item is waited for
             failed[item] = error
     if sync_all is not None:
         try:

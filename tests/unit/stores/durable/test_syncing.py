@@ -9,6 +9,8 @@ import anyio
 import pytest
 
 from penstock.errors import SpoolError
+from penstock.stores.base import PartInfo
+from penstock.stores.checksums import crc_of
 from penstock.stores.durable import Spool, SpoolLimits, StateDirectory, syncing
 from penstock.stores.durable.syncing import MANY, SyncGroup, sync_directory, sync_group
 from support.spools import OPTIONS, new_record, open_spooled, small_store
@@ -32,7 +34,7 @@ class Item:
         self.descriptors = [os.open(self.path, os.O_RDWR | os.O_CREAT) for _ in range(self.files)]
         return [(descriptor, lambda: self.fail("before")) for descriptor in self.descriptors]
 
-    def end_sync(self) -> None:
+    def end_sync(self, failure) -> None:
         self.ended += 1
         for descriptor in self.descriptors:
             os.close(descriptor)
@@ -235,3 +237,50 @@ async def test_many_streams_with_power_are_all_whole(tmp_path):
     assert all(store.read(f"takes/{number}") == bytes([number]) * 35 for number in range(MANY + 4))
     assert OPTIONS.chunk_size < 35
     assert list(state.uploads.iterdir()) == []
+
+
+async def part_written(spool, part, data=b"x"):
+    slot = spool.slot(part)
+    slot.write([data])
+    slot.grow(len(data), crc_of("crc64nvme", [data]))
+    spool.written(slot, len(data))
+    spool.filled(slot)
+    return slot
+
+
+async def test_a_disk_that_has_failed_is_not_believed_again_and_no_slot_is_used_again(tmp_path, monkeypatch):
+    spool = Spool.create(
+        StateDirectory(tmp_path), new_record(durability="power"), SpoolLimits(retain_bytes=0, spare_slots=5)
+    )
+    first = await part_written(spool, 1)
+    spool.stored(PartInfo(1, 1, "etag"), 0, {"crc64nvme": 1})
+
+    def broken(_descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "sync_file", broken)
+        with pytest.raises(SpoolError, match=os.strerror(errno.EIO)):
+            await spool.settle()
+    with pytest.raises(SpoolError, match=os.strerror(errno.EIO)):
+        await spool.settle()
+    assert (await part_written(spool, 2)).path != first.path
+    spool.dropped()
+
+
+@pytest.mark.parametrize("in_a_sync", [False, True])
+async def test_room_is_made_of_slots_that_are_still_to_be_synced(tmp_path, gate, in_a_sync):
+    spool = Spool.create(StateDirectory(tmp_path), new_record(durability="power"), SpoolLimits(spare_slots=0))
+    slot = await part_written(spool, 1)
+    spool.stored(PartInfo(1, 1, "etag"), 0, {"crc64nvme": 1})
+    settling = asyncio.create_task(spool.settle()) if in_a_sync else None
+    if in_a_sync:
+        await begun(gate)
+    assert spool.make_room()
+    assert slot.path.exists() == in_a_sync
+    gate.set()
+    if settling is not None:
+        await settling
+    await spool.settle()
+    assert not slot.path.exists()
+    spool.dropped()
