@@ -5,8 +5,16 @@ import pytest
 from penstock.testing.azurite import azurite  # noqa: F401 - a fixture
 from penstock.testing.gcs import gcs  # noqa: F401 - a fixture
 from penstock.testing.seaweedfs import seaweedfs  # noqa: F401 - a fixture
+from support.clients import s3_client
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def client(seaweedfs):  # noqa: F811 - the server above
+    """A client of SeaweedFS that is not ours."""
+    with s3_client(seaweedfs) as client:
+        yield client

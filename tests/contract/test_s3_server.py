@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from penstock.errors import NotFound, PermissionDenied, StoreError, StoreUnavailable
 from penstock.stores.base import MIB, Capability, ObjectProperties
@@ -35,69 +33,55 @@ async def store(seaweedfs, bucket):
     await store.aclose()
 
 
-@pytest.fixture
-def other_client(seaweedfs):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
-
-
-async def test_what_we_put_another_client_gets(store, bucket, other_client):
+async def test_what_we_put_another_client_gets(store, bucket, client):
     await store.put("takes/ü 1+2.ogg", [b"hello ", b"world"], ObjectProperties("audio/ogg", {"take": "7"}))
-    got = other_client.get_object(Bucket=bucket, Key="takes/ü 1+2.ogg")
+    got = client.get_object(Bucket=bucket, Key="takes/ü 1+2.ogg")
     assert got["Body"].read() == b"hello world"
     assert (got["ContentType"], got["Metadata"]) == ("audio/ogg", {"take": "7"})
 
 
-async def test_another_client_sees_the_tags_of_what_we_put(store, bucket, other_client):
+async def test_another_client_sees_the_tags_of_what_we_put(store, bucket, client):
     properties = ObjectProperties(tags={"keep": "30 d", "a": "b+c"})
     await store.put("put", [b"x"], properties)
     upload_id = await store.create_multipart("parts", properties)
     await store.complete_multipart("parts", upload_id, [await store.put_part("parts", upload_id, 1, [b"x"], offset=0)])
     for key in ("put", "parts"):
-        found = other_client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        found = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
         assert {tag["Key"]: tag["Value"] for tag in found} == properties.tags
 
 
-async def test_what_another_client_put_we_get(store, bucket, other_client):
-    other_client.put_object(Bucket=bucket, Key="a b/ü", Body=b"theirs", Metadata={"who": "them"})
+async def test_what_another_client_put_we_get(store, bucket, client):
+    client.put_object(Bucket=bucket, Key="a b/ü", Body=b"theirs", Metadata={"who": "them"})
     assert b"".join([piece async for piece in store.get("a b/ü")]) == b"theirs"
     info = await store.head("a b/ü")
     assert (info.etag, dict(info.properties.metadata)) == (hashlib.md5(b"theirs").hexdigest(), {"who": "them"})
 
 
-async def test_an_upload_is_open_and_whole_for_another_client(store, bucket, other_client):
+async def test_an_upload_is_open_and_whole_for_another_client(store, bucket, client):
     bodies = [bytes([n + 1]) * (5 * MIB) for n in range(3)] + [b"tail"]
     upload_id = await store.create_multipart("key", ObjectProperties("audio/ogg"))
-    assert [u["UploadId"] for u in other_client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload_id]
+    assert [u["UploadId"] for u in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload_id]
     parts = await asyncio.gather(
         *[store.put_part("key", upload_id, n + 1, [body], offset=n * 5 * MIB) for n, body in enumerate(bodies)]
     )
-    listed = other_client.list_parts(Bucket=bucket, Key="key", UploadId=upload_id)["Parts"]
+    listed = client.list_parts(Bucket=bucket, Key="key", UploadId=upload_id)["Parts"]
     assert [(p["PartNumber"], p["Size"], p["ETag"].strip('"')) for p in listed] == [
         (p.number, p.size, p.etag) for p in parts
     ]
     await store.complete_multipart("key", upload_id, parts)
-    assert other_client.get_object(Bucket=bucket, Key="key")["Body"].read() == b"".join(bodies)
-    assert "Uploads" not in other_client.list_multipart_uploads(Bucket=bucket)
+    assert client.get_object(Bucket=bucket, Key="key")["Body"].read() == b"".join(bodies)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
-async def test_an_upload_that_another_client_began_is_ours_to_finish(store, bucket, other_client):
-    upload_id = other_client.create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
-    other_client.upload_part(Bucket=bucket, Key="key", UploadId=upload_id, PartNumber=1, Body=b"x" * (5 * MIB))
+async def test_an_upload_that_another_client_began_is_ours_to_finish(store, bucket, client):
+    upload_id = client.create_multipart_upload(Bucket=bucket, Key="key")["UploadId"]
+    client.upload_part(Bucket=bucket, Key="key", UploadId=upload_id, PartNumber=1, Body=b"x" * (5 * MIB))
     await store.put_part("key", upload_id, 2, [b"y"], offset=5 * MIB)
     await store.complete_multipart("key", upload_id, await store.list_parts("key", upload_id))
     assert (await store.head("key")).size == 5 * MIB + 1
 
 
-async def test_a_cancelled_part_leaves_nothing_after_the_abort(store, bucket, other_client):
+async def test_a_cancelled_part_leaves_nothing_after_the_abort(store, bucket, client):
     upload_id = await store.create_multipart("key")
     sending = asyncio.ensure_future(store.put_part("key", upload_id, 1, [bytes(64 * MIB)], offset=0))
     while not store._client.transport._busy:  # noqa: ASYNC110 - its thread has no event to wait for
@@ -106,8 +90,8 @@ async def test_a_cancelled_part_leaves_nothing_after_the_abort(store, bucket, ot
     with pytest.raises(asyncio.CancelledError):
         await sending
     await store.abort_multipart("key", upload_id)
-    assert "Uploads" not in other_client.list_multipart_uploads(Bucket=bucket)
-    assert "Contents" not in other_client.list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    assert "Contents" not in client.list_objects_v2(Bucket=bucket)
 
 
 async def test_listings_of_many_pages_are_complete(seaweedfs, bucket):
@@ -179,12 +163,12 @@ async def test_a_server_that_is_not_s3_fails_the_check():
         await store.aclose()
 
 
-async def test_a_store_of_an_unknown_kind_can_be_asked_what_it_can(store, seaweedfs, other_client, bucket):
+async def test_a_store_of_an_unknown_kind_can_be_asked_what_it_can(store, seaweedfs, client, bucket):
     store._capability = Capability()
     found = await probe(store, seaweedfs.endpoint)
     assert (found.checksums, found.conditional_put) == (("crc64nvme", "crc32c", "md5"), True)
-    assert "Contents" not in other_client.list_objects_v2(Bucket=bucket)
-    assert "Uploads" not in other_client.list_multipart_uploads(Bucket=bucket)
+    assert "Contents" not in client.list_objects_v2(Bucket=bucket)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
 @pytest.mark.slow

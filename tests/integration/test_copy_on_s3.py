@@ -7,27 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "dynamic" / "copy_bucket_to_bucket.yml"
-
-
-@pytest.fixture
-def client(seaweedfs):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
 
 
 def copy(seaweedfs, source, target):

@@ -11,10 +11,8 @@ import sys
 from contextlib import suppress
 
 import anyio
-import boto3
 import pytest
 from anyio import to_thread
-from botocore.config import Config
 
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.slots import read_slot
@@ -64,20 +62,6 @@ def cases():
                     yield pytest.param(
                         row, way, sent, *policies, level, id="-".join([way, sent, *policies, level]).replace(" ", "_")
                     )
-
-
-@pytest.fixture
-def client(seaweedfs):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
 
 
 @pytest.fixture

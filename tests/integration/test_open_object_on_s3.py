@@ -3,9 +3,7 @@
 import hashlib
 import random
 
-import boto3
 import pytest
-from botocore.config import Config
 
 import penstock
 
@@ -19,18 +17,6 @@ def bucket(seaweedfs, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweedfs.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweedfs.secret_access_key)
     return seaweedfs.make_bucket()
-
-
-@pytest.fixture
-def client(seaweedfs, bucket):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
 
 
 def check(client, bucket, out):

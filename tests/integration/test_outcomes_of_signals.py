@@ -11,10 +11,8 @@ import urllib.request
 from contextlib import suppress
 
 import anyio
-import boto3
 import pytest
 from anyio import to_thread
-from botocore.config import Config
 
 from support.gate import gate_before
 from support.outcomes import CAME, ENDINGS, NOTHING, PARTS, SOME
@@ -47,20 +45,6 @@ def cases():
                 on_cancel = "commit" if row.on_cancel == "any" else row.on_cancel
                 on_error = "abort" if row.on_error == "any" else row.on_error
                 yield pytest.param(row, sent, on_cancel, on_error, id=f"{row.way}-{sent}-{on_cancel}-{on_error}")
-
-
-@pytest.fixture
-def client(seaweedfs):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
 
 
 @pytest.mark.parametrize(("row", "sent", "on_cancel", "on_error"), list(cases()))

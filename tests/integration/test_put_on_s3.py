@@ -6,11 +6,9 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import boto3
 import imageio_ffmpeg
 import pytest
 from anyio import to_thread
-from botocore.config import Config
 
 from support.proxies import slow_proxy
 from support.putting import digest_of, events_of, put, putting, rest_of, wait_for
@@ -30,18 +28,6 @@ def bucket(seaweedfs, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweedfs.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweedfs.secret_access_key)
     return seaweedfs.make_bucket()
-
-
-@pytest.fixture
-def client(seaweedfs, bucket):
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    yield client
-    client.close()
 
 
 def body_of(client, bucket, key):

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from penstock.stores.checksums import checksum_of
 
@@ -40,23 +38,14 @@ def stream(tmp_path, keys, *arguments):
     )
 
 
-def test_the_program_streams_a_file_and_prints_the_verified_result(seaweedfs, keys, tmp_path):
+def test_the_program_streams_a_file_and_prints_the_verified_result(seaweedfs, client, keys, tmp_path):
     bucket = seaweedfs.make_bucket()
     done = stream(tmp_path, keys, "take.bin", f"s3://{bucket}/takes/1.bin", seaweedfs.endpoint)
     assert (done.returncode, done.stderr) == (0, "")
     digest = checksum_of("crc64nvme", [DATA])
     where = f"{seaweedfs.endpoint}/{bucket}/takes/1.bin"
     assert done.stdout == f"{where}: {len(DATA)} bytes in 3 parts, verified {digest}\n"
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
     assert client.get_object(Bucket=bucket, Key="takes/1.bin")["Body"].read() == DATA
-    client.close()
 
 
 def test_the_program_leaves_nothing_of_a_file_that_cannot_be_read(seaweedfs, keys, tmp_path):

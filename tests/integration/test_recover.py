@@ -9,9 +9,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.slots import read_slot
@@ -208,7 +206,7 @@ def test_a_run_that_resumes_finishes_no_other_and_goes_on_with_its_own(tmp_path)
 
 
 @pytest.mark.server
-def test_the_durable_sample_loses_nothing_when_it_is_killed_and_run_again(seaweedfs, tmp_path):
+def test_the_durable_sample_loses_nothing_when_it_is_killed_and_run_again(seaweedfs, client, tmp_path):
     bucket, pipe, state = seaweedfs.make_bucket(), tmp_path / "live.ts", tmp_path / "state"
     sample = SAMPLES / "dynamic" / "record_durably.yml"
     settings = {"source.path": pipe, "object.endpoint": seaweedfs.endpoint, "object.bucket": bucket}
@@ -216,14 +214,6 @@ def test_the_durable_sample_loses_nothing_when_it_is_killed_and_run_again(seawee
     keys = {"SK_S3_ACCESS_KEY": seaweedfs.access_key_id, "SK_S3_SECRET_KEY": seaweedfs.secret_access_key}
     command = [*PENSTOCK, "run", str(sample), "--state", str(state), "--json", *sets]
     os.mkfifo(pipe)
-    store = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
     environ = {**os.environ, **keys}
     with (
         subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as first,
@@ -235,11 +225,10 @@ def test_the_durable_sample_loses_nothing_when_it_is_killed_and_run_again(seawee
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as second:
         with pipe.open("wb", buffering=0) as feed:
             feed.write(DATA)
-            wait_until(lambda: store.list_objects_v2(Bucket=bucket)["KeyCount"] == 1)
+            wait_until(lambda: client.list_objects_v2(Bucket=bucket)["KeyCount"] == 1)
         assert second.wait(timeout=30) == 0
-    found = [one["Key"] for one in store.list_objects_v2(Bucket=bucket)["Contents"]]
-    bodies = [store.get_object(Bucket=bucket, Key=key) for key in found]
+    found = [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    bodies = [client.get_object(Bucket=bucket, Key=key) for key in found]
     assert [body["Body"].read() for body in bodies] == [DATA, DATA]
     assert sorted("penstock-incomplete" in body["Metadata"] for body in bodies) == [False, True]
     assert list(StateDirectory(state).list()) == []
-    store.close()

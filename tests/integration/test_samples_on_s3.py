@@ -7,11 +7,10 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
-import boto3
 import numpy as np
 import pytest
-from botocore.config import Config
 
 from penstock.media.probe import probe
 from penstock.testing.seaweedfs import SeaweedFS
@@ -28,17 +27,10 @@ OPUS_FRAME_S = 0.02
 class Bucket:
     """A fresh bucket, looked at by a client that is not ours."""
 
-    def __init__(self, server: SeaweedFS) -> None:
+    def __init__(self, server: SeaweedFS, client: Any) -> None:
         self.server = server
         self.name = server.make_bucket()
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key_id,
-            aws_secret_access_key=server.secret_access_key,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        self.client = client
 
     def read(self, key: str) -> bytes:
         return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
@@ -49,15 +41,10 @@ class Bucket:
     def open_uploads(self) -> list[str]:
         return [one["Key"] for one in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", ())]
 
-    def close(self) -> None:
-        self.client.close()
-
 
 @pytest.fixture
-def bucket(seaweedfs: SeaweedFS):
-    made = Bucket(seaweedfs)
-    yield made
-    made.close()
+def bucket(seaweedfs: SeaweedFS, client: Any) -> Bucket:
+    return Bucket(seaweedfs, client)
 
 
 def arguments(bucket: Bucket, sample: str, node: str, *more: object) -> list[str]:

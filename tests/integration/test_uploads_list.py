@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from penstock.cli.uploads import human_age
 from penstock.stores.local import LocalStore
@@ -72,20 +70,11 @@ def test_a_place_that_is_none_is_wrong_usage(arguments, code, message):
 
 
 @pytest.mark.server
-def test_uploads_that_another_client_left_on_a_server_are_listed(seaweedfs):
+def test_uploads_that_another_client_left_on_a_server_are_listed(seaweedfs, client):
     bucket = seaweedfs.make_bucket()
     keys = {"AWS_ACCESS_KEY_ID": seaweedfs.access_key_id, "AWS_SECRET_ACCESS_KEY": seaweedfs.secret_access_key}
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=seaweedfs.access_key_id,
-        aws_secret_access_key=seaweedfs.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
     upload_id = client.create_multipart_upload(Bucket=bucket, Key="takes/1.ogg")["UploadId"]
     client.upload_part(Bucket=bucket, Key="takes/1.ogg", UploadId=upload_id, PartNumber=1, Body=bytes(5 * MIB))
-    client.close()
     done = uploads_list(f"s3://{bucket}/takes/", "--endpoint", seaweedfs.endpoint, "--json", env=keys)
     assert done.returncode == 0, done.stderr
     (line,) = map(json.loads, done.stdout.splitlines())

@@ -11,6 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from support.listening import listening
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
@@ -111,16 +113,5 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def faulty_proxy(upstream: str, seed: int) -> AsyncIterator[FaultyProxy]:
     """A proxy to the server at ``upstream``, on a port of its own; see ``FaultyProxy``."""
     proxy = FaultyProxy(upstream, Random(seed))
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(proxy.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    async with await asyncio.start_server(accept, "127.0.0.1") as server:
-        proxy.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(proxy.serve) as proxy.endpoint:
         yield proxy
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

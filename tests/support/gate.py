@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from support.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,17 +116,5 @@ class Gate:
 async def gate_before(upstream: str) -> AsyncIterator[Gate]:
     """A gate to the server at ``upstream``, on a port of its own; open."""
     gate = Gate()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(gate.serve(upstream, reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1")
-    async with server:
-        gate.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(partial(gate.serve, upstream)) as gate.endpoint:
         yield gate
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

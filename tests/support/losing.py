@@ -2,7 +2,10 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import urlsplit
+
+from support.listening import listening
 
 
 class LosingProxy:
@@ -49,17 +52,5 @@ async def pump(reader, writer):
 async def losing_proxy(upstream, lost):
     """A proxy to the server at ``upstream``, on a port of its own."""
     proxy = LosingProxy(lost)
-    tasks = set()
-
-    def accept(reader, writer):
-        task = asyncio.ensure_future(proxy.serve(upstream, reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1")
-    async with server:
-        proxy.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(partial(proxy.serve, upstream)) as proxy.endpoint:
         yield proxy
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from support.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,17 +94,5 @@ async def slow_proxy(upstream: str, bytes_per_s: float) -> AsyncIterator[Flippin
 
 @asynccontextmanager
 async def _serving(proxy: FlippingProxy, upstream: str) -> AsyncIterator[FlippingProxy]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(proxy.serve(upstream, reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1")
-    async with server:
-        proxy.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(partial(proxy.serve, upstream)) as proxy.endpoint:
         yield proxy
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

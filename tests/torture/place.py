@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from support.clients import s3_client
 from torture.gate import Gate, gate_to
 from torture.processes import Put, Recovering
 
@@ -130,19 +129,8 @@ class Place:
 @contextmanager
 def place_at(store: SeaweedFS, state: Path, dice: random.Random | None = None) -> Iterator[Place]:
     """A new bucket in a running store, behind a gate of its own."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=store.access_key_id,
-        aws_secret_access_key=store.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    with gate_to(store.endpoint, dice) as gate:
-        try:
-            yield Place(store, store.make_bucket(), gate, state, client)
-        finally:
-            client.close()
+    with s3_client(store) as client, gate_to(store.endpoint, dice) as gate:
+        yield Place(store, store.make_bucket(), gate, state, client)
 
 
 def wait_until(condition: Any, timeout_s: float = 30) -> None:
