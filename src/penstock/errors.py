@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyExists",
     "BadData",
+    "ChangeRefused",
     "ChannelClosed",
     "ConfigurationError",
     "CredentialsError",
@@ -64,6 +65,10 @@ class SpecError(PipelineInvalid):
 
 class GraphError(PipelineInvalid):
     """The nodes do not form a graph that can run: kinds, parameters, pins or cycles are wrong."""
+
+
+class ChangeRefused(PipelineInvalid):
+    """A change of a pipeline that runs cannot be made; ``findings`` holds every reason. Nothing was changed."""
 
 
 class ConfigurationError(PenstockError):

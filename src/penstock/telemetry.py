@@ -23,6 +23,7 @@ __all__ = [
     "NODE_STATE",
     "NODE_STATS",
     "NODE_TELEMETRY",
+    "NODE_TUNED",
     "NODE_WARNING",
     "OBJECT_ABORTED",
     "OBJECT_COMMITTED",
@@ -48,6 +49,7 @@ RUN_FINISHED: Final = "run.finished"
 NODE_STATE: Final = "node.state"
 NODE_STATS: Final = "node.stats"
 NODE_TELEMETRY: Final = "node.telemetry"
+NODE_TUNED: Final = "node.tuned"
 NODE_WARNING: Final = "node.warning"
 PART_COMPLETE: Final = "object.part"
 OBJECT_COMMITTED: Final = "object.committed"

@@ -3,16 +3,17 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import anyio
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from penstock.engine.events import Event
 from penstock.engine.load import check_text
 from penstock.engine.outcome import RunReport
 from penstock.engine.run import Run, RunOptions
-from penstock.nodes.base import NoConfig, Node, NodeConfig, NodeContext, RequestPort, Transform, node
+from penstock.errors import ConfigurationError
+from penstock.nodes.base import TUNABLE, NoConfig, Node, NodeConfig, NodeContext, RequestPort, Transform, node
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.registry import Registry
 from penstock.packets import Binary, Packet
@@ -46,6 +47,17 @@ class Source(Node[SourceConfig]):
             count += 1
             if self.config.forever:
                 await anyio.sleep(0.001)
+
+
+@node("test::given", outputs=[OutputPin("out")])
+class Given(Node[NoConfig]):
+    """Send what a test has made."""
+
+    packets: ClassVar[list[Packet]] = []
+
+    async def run(self, ctx: NodeContext) -> None:
+        for packet in self.packets:
+            await ctx.output().send(packet)
 
 
 @node("test::stuck", outputs=[OUT])
@@ -128,6 +140,50 @@ class Blocking(Transform[NoConfig]):
         return packet
 
 
+class DialConfig(NodeConfig):
+    """What is put before every packet."""
+
+    mark: int = Field(0, ge=0, le=250, description="A byte.", json_schema_extra=TUNABLE)
+    password: SecretStr | None = Field(None, description="A secret.", json_schema_extra=TUNABLE)
+    size: int = Field(1, ge=1, description="Bytes of the mark, for good.")
+    trouble: Literal["", "check", "tune"] = Field(
+        "", description="Refuse a change, or fail.", json_schema_extra=TUNABLE
+    )
+
+
+@node("test::dial", inputs=[IN], outputs=[OUT])
+class Dial(Transform[DialConfig]):
+    """Mark packets, with a mark that can be tuned."""
+
+    busy = False
+
+    def check_tune(self, config: DialConfig) -> None:
+        if config.trouble == "check":
+            raise ConfigurationError("it does not want to")
+
+    def tune(self, config: DialConfig) -> None:
+        assert not self.busy, "a packet is being worked on"
+        if config.trouble == "tune":
+            raise OSError("it breaks at that")
+        self.config = config
+
+    def process(self, packet: Packet, /) -> Packet:
+        self.busy = True
+        mark = self.config.mark
+        if self.offload:
+            time.sleep(0.0005)
+        assert self.config.mark == mark, "tuned within a packet"
+        self.busy = False
+        return Binary(bytes([mark] * self.config.size) + packet.data)
+
+
+@node("test::dial_in_a_thread", inputs=[IN], outputs=[OUT])
+class DialInAThread(Dial):
+    """The same, and slow."""
+
+    offload = True
+
+
 @node("test::doubt", inputs=[IN])
 class Doubt(Node[NoConfig]):
     """Recover twice, then go on."""
@@ -188,7 +244,7 @@ async def collected(count: int, name: str = "default") -> None:
 
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
-    for cls in (Source, Stuck, Fault, Disguise, Warner, Blocking, Doubt, Collect):
+    for cls in (Source, Given, Stuck, Fault, Disguise, Warner, Blocking, Doubt, Collect, Dial, DialInAThread):
         made.add(cls.kind, cls)
     return made
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from penstock.cli import put_progress as events
+from penstock.errors import ChangeRefused
+from penstock.findings import Finding
 from penstock.telemetry import (
     OBJECT_ABORTED,
     OBJECT_COMMITTED,
@@ -111,6 +113,9 @@ class PutContext:
 
     def errored(self, packets: int = 1) -> None:
         pass
+
+    async def tune(self, node: str, params: Mapping[str, Any], /) -> None:  # noqa: ARG002
+        raise ChangeRefused([Finding("there is no other node", (node,))])
 
     def recovering(self, reason: str) -> None:
         self._told.tell(events.RECOVERING, reason=reason)

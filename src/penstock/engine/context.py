@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import anyio
 
     from penstock.channels import Receiver, Sender
+    from penstock.engine.control import Control
     from penstock.engine.events import EventBus
     from penstock.engine.record import NodeRecord
     from penstock.nodes.base import RequestPort
@@ -47,9 +48,11 @@ class Context:
         run: RunIdentity,
         stopping: anyio.Event,
         request: RequestPort | None,
+        control: Control,
     ) -> None:
         self._record = record
         self._bus = bus
+        self._control = control
         self.node_id = record.node_id
         self.run = run
         self.stopping = stopping
@@ -87,6 +90,14 @@ class Context:
     def errored(self, packets: int = 1) -> None:
         """Count packets that the node could not use. Callable from any thread."""
         self._record.errored += packets
+
+    async def tune(self, node: str, params: Mapping[str, Any], /) -> None:
+        """Set parameters of another node; waits until they are in force.
+
+        Raises:
+            ChangeRefused: there is no such node, or it does not take them; nothing was changed.
+        """
+        await self._control.tune({node: params})
 
     def recovering(self, reason: str) -> None:
         """Enter the state Recovering: the node waits for something outside to come back."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.engine.events import Event
 from penstock.engine.states import NodeState, StopReason, check_transition
-from penstock.telemetry import NODE_STATE, logger
+from penstock.telemetry import NODE_STATE, NODE_TUNED, logger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.engine.events import EventBus
 
 __all__ = ["NodeRecord", "NodeStats"]
@@ -43,6 +45,8 @@ class NodeRecord:
         errored: counted by the node itself.
         discarded_by: packets dropped on purpose, by reason.
         reason: of a failure or stop; empty otherwise.
+        tunes: how often parameters were set since the start.
+        tuned: the parameters that were, with the last value of each, ready for JSON.
     """
 
     __slots__ = (
@@ -57,6 +61,8 @@ class NodeRecord:
         "sent",
         "sent_bytes",
         "state",
+        "tuned",
+        "tunes",
         "warnings",
     )
 
@@ -68,6 +74,8 @@ class NodeRecord:
         self.received = self.sent = self.received_bytes = self.sent_bytes = self.errored = 0
         self.discarded_by: dict[str, int] = {}
         self.warnings: list[str] = []
+        self.tunes = 0
+        self.tuned: dict[str, Any] = {}
         self._bus = bus
         self._publish()
 
@@ -112,12 +120,20 @@ class NodeRecord:
         """Count packets dropped on purpose."""
         self.discarded_by[reason] = self.discarded_by.get(reason, 0) + packets
 
+    def tune(self, params: Mapping[str, Any]) -> None:
+        """Note that parameters were set, and tell everybody."""
+        self.tunes += 1
+        self.tuned.update(params)
+        self._bus.publish(Event(NODE_TUNED, self.node_id, {"params": dict(params)}))
+
     def as_dict(self) -> dict[str, Any]:
         """The node's line in a run report."""
         line: dict[str, Any] = {"kind": self.kind, "state": self.state.value, "reason": self.reason}
         line["stats"] = self.stats.as_dict()
         if self.discarded_by:
             line["discarded_by"] = dict(self.discarded_by)
+        if self.tunes:
+            line["tuned"] = {"times": self.tunes, "params": dict(self.tuned)}
         return line
 
     def _publish(self) -> None:

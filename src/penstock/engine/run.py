@@ -8,30 +8,32 @@ Failed and those that do not depend on it go on. Or it is aborted: everything is
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import CancelScope, create_task_group, current_time, get_cancelled_exc_class
 
 from penstock.engine.build import instantiate, wire
 from penstock.engine.context import Context, RunIdentity
+from penstock.engine.control import Control
+from penstock.engine.ending import Ending
 from penstock.engine.events import Event, EventBus
 from penstock.engine.metering import metered
-from penstock.engine.outcome import Outcome, RunReport
 from penstock.engine.record import NodeRecord
 from penstock.engine.states import NodeState, StopReason
 from penstock.engine.stats import publish_stats
 from penstock.engine.units import Unit, end_reason
-from penstock.errors import ChannelClosed, NodeError, RunCancelled, UpstreamFailed, describe, root_cause
-from penstock.telemetry import OBJECT_COMMITTED, OBJECT_KEPT, RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
+from penstock.errors import ChannelClosed, NodeError, RunCancelled, describe, root_cause
+from penstock.telemetry import RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from penstock.engine.graph import Graph
+    from penstock.engine.outcome import RunReport
     from penstock.nodes.base import RequestPort
 
 __all__ = ["Run", "RunOptions", "new_run_id", "run_graph"]
@@ -71,19 +73,14 @@ async def run_graph(
     return await run.execute()
 
 
-@dataclass(slots=True)
-class _Ending:
-    """Why a run is ending, as far as is known."""
-
-    stop_reason: str = ""
-    aborted: str = ""
-    error: BaseException | None = None
-    objects: list[Mapping[str, Any]] = field(default_factory=list)
-    kept: list[Mapping[str, Any]] = field(default_factory=list)
-
-
 class Run:
-    """A run that can be watched and stopped. Make it inside the event loop; ``execute`` it once."""
+    """A run that can be watched, tuned and stopped. Make it inside the event loop; ``execute`` it once.
+
+    Attributes:
+        events: what it tells.
+        control: sets parameters of its nodes while it goes on.
+        records: state and counters of its nodes.
+    """
 
     def __init__(self, graph: Graph, *, request: RequestPort | None = None, options: RunOptions | None = None) -> None:
         self.graph = graph
@@ -98,9 +95,10 @@ class Run:
         self._stopping = anyio.Event()
         self._failing = anyio.Event()
         self._scope = CancelScope()
-        self._ending = _Ending()
+        self._ending = Ending()
         self._over = False
-        self.events.subscribe(self._collect)
+        self.control = Control(graph)
+        self.events.subscribe(self._ending.collect)
 
     # -- control --------------------------------------------------------------------------------------
 
@@ -111,7 +109,7 @@ class Run:
         """
         if self._stopping.is_set() or self._over:
             return
-        self._ending.stop_reason = reason
+        self._ending.stopped = reason
         self._stopping.set()
         self._limit(f"the run was stopped ({reason}) and did not drain in {self.options.drain_timeout_s:g} s")
         self.events.publish(Event(RUN_STOPPING, None, {"reason": reason}))
@@ -136,19 +134,25 @@ class Run:
                 with self._scope:
                     await self._run_units(units)
             self._over = True
-            report = self._report(monotonic() - started)
+            self.control.close()
+            cut_short = self._scope.cancelled_caught
+            report = self._ending.report(self.identity, self.records, monotonic() - started, cut_short=cut_short)
             self.events.publish(Event(RUN_FINISHED, None, report.as_dict()))
         return report
 
     def _build(self) -> list[Unit]:
         self.records = {n.id: NodeRecord(n.id, n.kind, self.events) for n in self.graph.nodes.values()}
-        return wire(self.graph, instantiate(self.graph), self.records, self._context_of, tolerant=self._live)
+        instances = instantiate(self.graph)
+        units = wire(self.graph, instances, self.records, self._context_of, tolerant=self._live)
+        self.control.built(instances, units, self.records)
+        return units
 
     def _context_of(self, record: NodeRecord) -> Context:
-        return Context(record, self.events, self.identity, self._stopping, self._request)
+        return Context(record, self.events, self.identity, self._stopping, self._request, self.control)
 
     async def _run_units(self, units: list[Unit]) -> None:
         ready = await self._prepare(units)
+        self.control.open()
         async with create_task_group() as group:
             group.start_soon(self._end_sources, [unit for unit in ready if unit.is_source])
             group.start_soon(publish_stats, self.records, self.events)
@@ -235,9 +239,7 @@ class Run:
         cause = error.__cause__ if isinstance(error, NodeError) else error
         if node in self.records and not self.records[node].ended:
             self.records[node].enter(NodeState.FAILED, describe(cause or error))
-        consequence = isinstance(cause, UpstreamFailed)
-        if self._ending.error is None or (not consequence and _is_consequence(self._ending.error)):
-            self._ending.error = error
+        consequence = self._ending.note(error)
         if self._live and not consequence:
             logger.error("%s", error, extra={"fields": {"node": node}})
         if not self._live:
@@ -266,33 +268,3 @@ class Run:
         if deadline < self._scope.deadline:
             self._scope.deadline = deadline
             self._ending.aborted = message
-
-    # -- report ---------------------------------------------------------------------------------------
-
-    def _collect(self, event: Event) -> None:
-        told = {OBJECT_COMMITTED: self._ending.objects, OBJECT_KEPT: self._ending.kept}.get(event.name)
-        if told is not None:
-            told.append(event.fields)
-
-    def _report(self, seconds: float) -> RunReport:
-        ending = self._ending
-        cut_short = self._scope.cancelled_caught
-        outcome = Outcome.STOPPED if self._stopping.is_set() else Outcome.COMPLETED
-        if ending.error is not None or cut_short:
-            outcome = Outcome.FAILED if ending.error is not None else Outcome.CANCELLED
-        return RunReport(
-            run_id=self.identity.run_id,
-            name=self.identity.name,
-            mode=self.identity.mode,
-            outcome=outcome,
-            seconds=seconds,
-            nodes={name: record.as_dict() for name, record in self.records.items()},
-            objects=tuple(ending.objects),
-            kept=tuple(ending.kept),
-            warnings=tuple(f"{name}: {text}" for name, record in self.records.items() for text in record.warnings),
-            error=ending.error or (RunCancelled(ending.aborted) if cut_short else None),
-        )
-
-
-def _is_consequence(error: BaseException) -> bool:
-    return isinstance(error.__cause__, UpstreamFailed)

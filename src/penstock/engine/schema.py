@@ -20,7 +20,7 @@ from penstock.nodes.registry import BrokenPlugin, NodeClass, Registry
 __all__ = ["pipeline_schema"]
 
 _VARIABLE = {"$ref": "#/$defs/variable"}
-_ANNOTATIONS = ("title", "description", "default", "examples", "deprecated", "writeOnly")
+_ANNOTATIONS = ("title", "description", "default", "examples", "deprecated", "writeOnly", "tunable")
 _NARROW = ("enum", "const", "pattern")
 
 

@@ -13,7 +13,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
+from anyio import Lock, to_thread
 
 from penstock.engine.states import NodeState
 from penstock.errors import ChannelClosed, NodeError
@@ -33,10 +33,15 @@ OFFLOADED_SLICE_S = 0.05
 
 
 class Stage:
-    """The task of one or more fused transforms between an input channel and an output."""
+    """The task of one or more fused transforms between an input channel and an output.
+
+    Attributes:
+        steady: held while a worker thread is in the transforms; who holds it is between two packets.
+    """
 
     def __init__(self, steps: Sequence[Step], source: Channel[Packet], output: Output) -> None:
         self.steps = tuple(steps)
+        self.steady = Lock(fast_acquire=True)
         self._source = source
         self._output = output
         self._offload = any(step.transform.offload for step in steps)
@@ -84,7 +89,8 @@ class Stage:
         while busy:
             try:
                 if self._offload:
-                    busy = await to_thread.run_sync(self._advance, first, out)
+                    async with self.steady:
+                        busy = await to_thread.run_sync(self._advance, first, out)
                 else:
                     busy = self._advance(first, out)
             finally:
@@ -133,7 +139,8 @@ class Stage:
         for index, step in enumerate(self.steps):
             pieces: Iterator[Packet] | None = None
             while True:
-                made, size, pieces = await to_thread.run_sync(step.finish, pieces, OFFLOADED_SLICE_S)
+                async with self.steady:
+                    made, size, pieces = await to_thread.run_sync(step.finish, pieces, OFFLOADED_SLICE_S)
                 out: list[Packet] = []
                 self._hand_on(index, made, size, out)
                 if out:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anyio import CancelScope, move_on_after, to_thread
+from anyio import CancelScope, Lock, move_on_after, to_thread
 
 from penstock.engine.states import NodeState, StopReason
 from penstock.errors import NodeError, root_cause
@@ -34,9 +34,11 @@ class Unit(Protocol):
     Attributes:
         scope: cancels this task alone.
         records: the nodes it drives.
+        steady: held while its nodes are closed or a worker thread is in them: who holds it may tune them.
     """
 
     scope: CancelScope
+    steady: Lock
     records: Sequence[NodeRecord]
 
     @property
@@ -82,6 +84,7 @@ class StageUnit:
     def __init__(self, stage: Stage, contexts: Sequence[Context], source: Channel[Packet], output: Output) -> None:
         self.scope = CancelScope()
         self.records: Sequence[NodeRecord] = [step.record for step in stage.steps]
+        self.steady = stage.steady
         self._stage = stage
         self._contexts = contexts
         self._source = source
@@ -101,7 +104,8 @@ class StageUnit:
 
     async def close(self) -> None:
         with CancelScope(shield=True):
-            await to_thread.run_sync(self._stage.close)
+            async with self.steady:
+                await to_thread.run_sync(self._stage.close)
 
     def end(self, error: BaseException | None) -> None:
         self._output.close() if error is None else self._output.fail(error)
@@ -113,6 +117,7 @@ class NodeUnit:
 
     def __init__(self, node: Node[Any], ctx: Context, record: NodeRecord, inputs: Sequence[Channel[Packet]]) -> None:
         self.scope = CancelScope()
+        self.steady = Lock(fast_acquire=True)
         self.records: Sequence[NodeRecord] = [record]
         self._node = node
         self._ctx = ctx
@@ -137,10 +142,11 @@ class NodeUnit:
 
     async def close(self) -> None:
         with move_on_after(CLOSE_TIMEOUT_S, shield=True):
-            try:
-                await self._node.close()
-            except Exception as error:
-                raise NodeError(self._record.node_id, root_cause(error)) from error
+            async with self.steady:
+                try:
+                    await self._node.close()
+                except Exception as error:
+                    raise NodeError(self._record.node_id, root_cause(error)) from error
 
     def end(self, error: BaseException | None) -> None:
         for output in self._ctx.outputs.values():

@@ -17,7 +17,7 @@ from penstock.engine.document import Document, Path
 from penstock.engine.report import Report
 from penstock.errors import PenstockError
 
-__all__ = ["validate"]
+__all__ = ["is_secret", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -133,7 +133,7 @@ def _report_rest(
         place = (*path, *where)
         message = " or ".join(dict.fromkeys(_in_words(error) for error in errors))
         given = errors[0]["input"]
-        if errors[0]["type"] in _EXPECTED and not _is_secret(model, where):
+        if errors[0]["type"] in _EXPECTED and not is_secret(model, where):
             message += f", not {document.show(place, given)}"
         report.error(place, message)
 
@@ -218,7 +218,7 @@ def _parts(annotation: Any) -> list[Any]:
     return [annotation, *(inner for part in get_args(annotation) for inner in _parts(part))]
 
 
-def _is_secret(model: type[BaseModel], where: Path) -> bool:
+def is_secret(model: type[BaseModel], where: Path) -> bool:
     """Whether the field at ``where``, or anything in it, is secret."""
     field = next((f for name, f in model.model_fields.items() if where and where[0] in (name, f.alias)), None)
     if field is None:
@@ -228,5 +228,5 @@ def _is_secret(model: type[BaseModel], where: Path) -> bool:
         return True
     parts = _parts(field.annotation)
     return any(part in (SecretStr, SecretBytes) for part in parts) or any(
-        _is_secret(part, (name,)) for part in parts if _is_model(part) for name in part.model_fields
+        is_secret(part, (name,)) for part in parts if _is_model(part) for name in part.model_fields
     )

@@ -10,22 +10,23 @@ checking a pipeline stays fast.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from penstock.nodes.context import NodeContext, RequestPort, RunInfo
 from penstock.pins import Cardinality, InputPin, OutputPin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import anyio
+    from pydantic.config import JsonDict
 
-    from penstock.channels import Receiver, Sender
     from penstock.nodes.types import Table
     from penstock.packets import Packet
 
 __all__ = [
+    "TUNABLE",
     "LenientConfig",
     "NoConfig",
     "Node",
@@ -35,7 +36,11 @@ __all__ = [
     "RunInfo",
     "Transform",
     "node",
+    "tunable",
 ]
+
+TUNABLE: Final[JsonDict] = {"tunable": True}
+"""``json_schema_extra`` of a parameter that can be set while the node runs."""
 
 
 class NodeConfig(BaseModel):
@@ -49,6 +54,15 @@ class NodeConfig(BaseModel):
     lenient_extra: ClassVar[bool] = False
 
 
+def tunable(config: type[NodeConfig]) -> tuple[str, ...]:
+    """The parameters that can be set while the node runs, in their order."""
+    return tuple(
+        name
+        for name, field in config.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("tunable")
+    )
+
+
 class LenientConfig(NodeConfig):
     """Parameters of a kind that tolerates unknown keys with a warning."""
 
@@ -57,112 +71,6 @@ class LenientConfig(NodeConfig):
 
 class NoConfig(LenientConfig):
     """A node without parameters."""
-
-
-class RunInfo(Protocol):
-    """What a node may know of the run it is part of."""
-
-    @property
-    def run_id(self) -> str:
-        """A unique name of this run, safe in file names and object keys."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The pipeline's name, or the file's."""
-        ...
-
-    @property
-    def mode(self) -> str:
-        """``oneshot`` or ``dynamic``."""
-        ...
-
-    @property
-    def attributes(self) -> Mapping[str, str]:
-        """The pipeline's labels."""
-        ...
-
-
-class RequestPort(Protocol):
-    """The request that a oneshot run answers: named inputs and one output, whoever provides them."""
-
-    async def open_input(self, field: str, *, required: bool) -> Receiver[Packet] | None:
-        """The bytes of one input field, or None for an optional field that was not given.
-
-        Raises:
-            ConfigurationError: a required field was not given; the message says how to give it.
-        """
-        ...
-
-    async def open_output(self, content_type: str) -> Sender[Packet]:
-        """Where the answer goes. ``close`` completes it, ``fail`` breaks it off so that the reader sees it broken."""
-        ...
-
-
-class NodeContext(Protocol):
-    """What the engine gives a node for one run."""
-
-    @property
-    def node_id(self) -> str:
-        """The node's name in the pipeline."""
-        ...
-
-    @property
-    def run(self) -> RunInfo:
-        """The run."""
-        ...
-
-    @property
-    def request(self) -> RequestPort | None:
-        """The request of a oneshot run; None in a dynamic run."""
-        ...
-
-    @property
-    def stopping(self) -> anyio.Event:
-        """Set when the run was asked to end early: sources finish, everybody else goes on until the input ends."""
-        ...
-
-    @property
-    def inputs(self) -> Mapping[str, Receiver[Packet]]:
-        """Connected input pins."""
-        ...
-
-    @property
-    def outputs(self) -> Mapping[str, Sender[Packet]]:
-        """All output pins; sending to one without edges discards."""
-        ...
-
-    def input(self, pin: str = "in") -> Receiver[Packet]:
-        """The packets that enter at ``pin``; an input without an edge has ended already."""
-        ...
-
-    def output(self, pin: str = "out") -> Sender[Packet]:
-        """Where to send packets that leave at ``pin``."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Tell the person something that does not stop the run. Callable from any thread."""
-        ...
-
-    def report(self, event: str, /, **fields: Any) -> None:
-        """Publish an event of this node, such as ``object.committed``. Callable from any thread."""
-        ...
-
-    def discarded(self, packets: int, reason: str) -> None:
-        """Count packets that the node dropped on purpose. Callable from any thread."""
-        ...
-
-    def errored(self, packets: int = 1) -> None:
-        """Count packets that the node could not use. Callable from any thread."""
-        ...
-
-    def recovering(self, reason: str) -> None:
-        """Enter the state Recovering: the node waits for something outside to come back."""
-        ...
-
-    def running(self) -> None:
-        """Return from Recovering to Running."""
-        ...
 
 
 C = TypeVar("C", bound=NodeConfig)
@@ -193,6 +101,22 @@ class _Described(Generic[C]):
     def pins(cls, config: C) -> tuple[Sequence[InputPin], Sequence[OutputPin]]:  # noqa: ARG003 - for overriding
         """The pins that a node with this configuration has; by default those of the class."""
         return cls.inputs, cls.outputs
+
+    def check_tune(self, config: C) -> None:
+        """See whether the node could go on with other values of its ``TUNABLE`` parameters; changes nothing.
+
+        Raises:
+            ConfigurationError: it cannot, though the values are valid; the message says why.
+        """
+
+    def tune(self, config: C) -> None:
+        """Go on with other values of the ``TUNABLE`` parameters; ``config`` becomes the node's.
+
+        Called between two packets, once the node is prepared and until it is closed: never while ``process`` or
+        ``finish`` is at work, and on the event loop's thread, so it must be quick. Packets that the node holds are
+        kept. A ``Node`` whose ``run`` waits by an old value lets it wait anew.
+        """
+        self.config = config
 
     @classmethod
     def tables(cls) -> Sequence[Table]:

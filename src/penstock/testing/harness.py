@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from penstock.channels import Channel
+from penstock.errors import ChangeRefused
+from penstock.findings import Finding
 from penstock.nodes.base import Node, Transform
 from penstock.nodes.registry import default_registry
 
@@ -39,6 +41,8 @@ class FakeContext:
         events: ``(name, fields)`` of ``report``.
         dropped: packets counted by ``discarded``, by reason.
         errors: packets counted by ``errored``.
+        tuned: ``(node, params)`` of ``tune``.
+        refuses: what is wrong with the next call of ``tune``, if anything.
         states: reasons given to ``recovering``, and "running".
     """
 
@@ -61,6 +65,8 @@ class FakeContext:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.dropped: dict[str, int] = {}
         self.errors = 0
+        self.tuned: list[tuple[str, Mapping[str, Any]]] = []
+        self.refuses = ""
         self.states: list[str] = []
 
     def input(self, pin: str = "in") -> Receiver[Packet]:
@@ -84,6 +90,11 @@ class FakeContext:
 
     def errored(self, packets: int = 1) -> None:
         self.errors += packets
+
+    async def tune(self, node: str, params: Mapping[str, Any], /) -> None:
+        if self.refuses:
+            raise ChangeRefused([Finding(self.refuses)])
+        self.tuned.append((node, params))
 
     def recovering(self, reason: str) -> None:
         self.states.append(reason)
