@@ -59,6 +59,10 @@ def plain(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return lines + [f"| {' | '.join(map(cell, cells))} |" for cells in rows]
 
 
+def listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def node_page(node: NodeDescription) -> str:
     lines = [f"# `{node.kind}`", "", node.text, ""]
     for title, pins in (("Inputs", node.inputs), ("Outputs", node.outputs)):
@@ -79,6 +83,9 @@ def node_page(node: NodeDescription) -> str:
                 f"| `{parameter['name']}` | {cell(parameter['type'])} | {default} | {cell(parameter['description'])} |"
             )
         lines.append("")
+        tunable = [f"`{parameter['name']}`" for parameter in node.parameters if parameter["tunable"]]
+        if tunable:
+            lines += [f"While the node runs, {listed(tunable)} can be [tuned](../control.md).", ""]
     lines += ["## Example", "", "```yaml", node.example.rstrip(), "```", ""]
     for table in node.tables:
         lines += [f"## {table.title}", "", *markdown(table.columns, table.rows), "", table.note, ""]
@@ -165,7 +172,19 @@ def ways_table() -> list[str]:
     return plain(columns, [(one.words, one.face, one.object, one.uploads) for one in outcomes.WAYS])
 
 
+def tunable_table() -> list[str]:
+    registry = default_registry()
+    described = [describe_node(registry.get(kind)) for kind in sorted(BUILTIN)]
+    rows = [
+        (f"[`{node.kind}`](nodes/{page_name(node.kind)})", listed(names))
+        for node in described
+        if (names := [f"`{parameter['name']}`" for parameter in node.parameters if parameter["tunable"]])
+    ]
+    return plain(("kind", "parameters"), rows)
+
+
 TABLES = {
+    "docs/control.md": {"tunable": tunable_table},
     "docs/metrics.md": {"metrics": metrics_table},
     "docs/durability.md": {"durable-endings": durable_endings_table},
     "docs/object-store-writer.md": {"endings": endings_table, "ways": ways_table},

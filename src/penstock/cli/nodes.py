@@ -63,7 +63,8 @@ def _page(node: NodeDescription) -> str:
         lines.append(f"  ({node.pins_note})")
     lines += ["", f"Parameters:{'' if node.parameters else ' none'}"]
     for parameter in node.parameters:
-        lines.append(f"  {parameter['name']}: {parameter['type']}{_default(parameter)}")
+        live = "; can be tuned while it runs" if parameter["tunable"] else ""
+        lines.append(f"  {parameter['name']}: {parameter['type']}{_default(parameter)}{live}")
         if parameter["description"]:
             lines.append(f"      {parameter['description']}")
     if node.example:

@@ -68,6 +68,13 @@ class OpusEncoder:
         _check(self._library, failure.value)
         weakref.finalize(self, self._library.opus_encoder_destroy, self._state)
         self._packet = ctypes.create_string_buffer(MAX_PACKET_BYTES)
+        self.tune(bitrate=bitrate, complexity=complexity, vbr=vbr)
+        lookahead = c_int32()
+        _check(self._library, self._library.opus_encoder_ctl(self._state, GET_LOOKAHEAD, byref(lookahead)))
+        self.lookahead = lookahead.value
+
+    def tune(self, *, bitrate: int, complexity: int, vbr: str) -> None:
+        """Set what may change from one frame to the next; arguments as in ``__init__``."""
         for request, value in (
             (SET_BITRATE, bitrate),
             (SET_COMPLEXITY, complexity),
@@ -75,9 +82,6 @@ class OpusEncoder:
             (SET_VBR_CONSTRAINT, vbr == "constrained"),
         ):
             _check(self._library, self._library.opus_encoder_ctl(self._state, request, c_int32(value)))
-        lookahead = c_int32()
-        _check(self._library, self._library.opus_encoder_ctl(self._state, GET_LOOKAHEAD, byref(lookahead)))
-        self.lookahead = lookahead.value
 
     def encode(self, frame: NDArray[np.float32]) -> bytes:
         """Encode one frame of 2.5 to 60 ms: an array ``(samples, channels)``.

@@ -37,7 +37,8 @@ class NodeDescription:
         text: the promise of the node, in prose.
         inputs, outputs: ``{"name", "types", "cardinality"}`` a pin, as with the example's configuration.
         pins_note: says so where another configuration gives other pins, else empty.
-        parameters: ``{"name", "type", "default", "required", "description"}`` each.
+        parameters: ``{"name", "type", "default", "required", "tunable", "description"}`` each; a ``tunable`` one can be
+            set while the node runs.
         example: the node in a pipeline file, as YAML.
         tables: what else there is to know; see ``penstock.nodes.types.Table``.
         schema: JSON Schema of the parameters.
@@ -124,6 +125,7 @@ def _parameter(cls: NodeClass, name: str, field: dict[str, Any], schema: dict[st
         "type": _type(field, schema.get("$defs", {})),
         "default": default,
         "required": required,
+        "tunable": field.get("tunable", False),
         "description": field.get("description", ""),
     }
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from penstock.channels import Channel
 from penstock.errors import PenstockError
-from penstock.nodes.base import Node, Transform
+from penstock.nodes.base import Node, Transform, tunable
 from penstock.nodes.registry import default_registry
 from penstock.packets import Audio, Binary, Codec, Custom, EncodedAudio, Packet, PacketMeta, Text, Transcription
 from penstock.pins import (
@@ -199,6 +199,25 @@ class NodeContract:
     async def test_it_ends_when_the_run_was_asked_to_stop(self, node_class: NodeClass, case: NodeCase) -> None:
         with anyio.fail_after(PROMPTLY_S):
             await _run(node_class, case, case.packets, stop=True)
+
+    async def test_its_tunable_parameters_can_be_set_once_it_is_prepared(
+        self, node_class: NodeClass, case: NodeCase
+    ) -> None:
+        node = node_class(node_class.Config.model_validate(case.params))
+        if not tunable(node_class.Config):
+            return
+        ctx = FakeContext(request=case.request())
+        prepared = node.prepare(ctx)
+        if prepared is not None:
+            await prepared
+        again = node_class.Config.model_validate(node.config.model_dump(exclude_unset=True, by_alias=True))
+        assert again == node.config, "parameters that were read are not read as the same"
+        node.check_tune(again)
+        node.tune(again)
+        assert node.config is again, "`tune` has to set `config`"
+        closed = node.close()
+        if closed is not None:
+            await closed
 
     async def test_it_can_be_closed_right_after_it_was_prepared(self, node_class: NodeClass, case: NodeCase) -> None:
         node = node_class(node_class.Config.model_validate(case.params))

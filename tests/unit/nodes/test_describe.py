@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from penstock.nodes.base import Node, NodeConfig, node
+from penstock.nodes.base import TUNABLE, Node, NodeConfig, node
 from penstock.nodes.describe import describe_node, show_default
 from penstock.nodes.registry import default_registry
 from penstock.nodes.types import ByteSize
@@ -23,7 +23,7 @@ class ManyConfig(NodeConfig):
     """A parameter of every sort."""
 
     needed: str = Field(description="No default.")
-    free: int = Field(3, description="No bounds.")
+    free: int = Field(3, description="No bounds.", json_schema_extra=TUNABLE)
     least: int = Field(0, ge=0, description="One bound.")
     both: float = Field(1.5, ge=0.5, le=2, description="Two bounds.")
     above: float = Field(1.0, gt=0, le=10, description="An exclusive bound.")
@@ -88,3 +88,7 @@ def test_no_description_shows_how_it_was_made(kind):
         assert "``" not in text
         assert "penstock." not in text  # a module is nothing to somebody who writes pipelines
         assert text not in ("any", "object", "null or null")
+
+
+def test_parameters_that_can_be_set_while_the_node_runs_say_so():
+    assert [parameter["name"] for parameter in describe_node(Many).parameters if parameter["tunable"]] == ["free"]

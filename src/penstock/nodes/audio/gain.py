@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from penstock.nodes.base import LenientConfig, Transform, node
+from penstock.nodes.base import TUNABLE, LenientConfig, Transform, node
 from penstock.packets import Audio
 from penstock.pins import InputPin, OutputPin, RawAudioType
 
@@ -27,7 +27,13 @@ RAMP_S: Final = 0.01
 class GainConfig(LenientConfig):
     """How much louder."""
 
-    gain: float = Field(1.0, ge=0.0, le=4.0, description="Factor of the amplitude: 0 is silence, 2 is 6 dB louder.")
+    gain: float = Field(
+        1.0,
+        ge=0.0,
+        le=4.0,
+        description="Factor of the amplitude: 0 is silence, 2 is 6 dB louder.",
+        json_schema_extra=TUNABLE,
+    )
 
 
 @node(

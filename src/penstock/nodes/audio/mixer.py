@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.errors import BadData, ConfigurationError
 from penstock.nodes.audio.timeline import Timeline
-from penstock.nodes.base import LenientConfig, Node, node
+from penstock.nodes.base import TUNABLE, LenientConfig, Node, node
 from penstock.nodes.flow.schedule import Schedule
 from penstock.nodes.stopping import plain_errors
 from penstock.packets import Audio
@@ -69,6 +69,7 @@ class MixerConfig(LenientConfig):
         ge=0,
         le=3_600_000,
         description="How long the others wait for an input that brings nothing; null is for ever.",
+        json_schema_extra=TUNABLE,
     )
     clocked: ClockedConfig | None = Field(None, description="Mix by the clock; by default as the inputs come.")
     channels: int | None = Field(
@@ -108,6 +109,11 @@ class Mixer(Node[MixerConfig]):
         self._channels = self.config.channels or 0
         self._cushion = self._frame * max(1, self.config.clocked.jitter_buffer_frames) if self.config.clocked else 0
         self._changed = anyio.Event()
+
+    def tune(self, config: MixerConfig) -> None:
+        """Let who waits for an input wait by the new time-out, counted from when it began to."""
+        self.config = config
+        self._tell()
 
     @property
     def _frame(self) -> int:

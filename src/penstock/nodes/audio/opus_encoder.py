@@ -4,20 +4,23 @@ Input frames may have any size: the encoder cuts its own. The stream's ``OpusHea
 pre-skip, and the last packet says how much of it is padding (``trim_end``), so that as many samples come out of a
 decoder as went in here. A packet's timestamp is that of its first decoded sample: the first one starts ``pre_skip``
 before the audio does. When the number of channels changes, the stream ends and a new one begins, with a new ``Codec``.
+When parameters are tuned the same stream goes on with the next frame, to the sample; but not to or from ``lowdelay``,
+whose look-ahead is another.
 Reference: RFC 6716 §2.1 for what the parameters mean.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, field_validator
 
-from penstock.errors import BadData
+from penstock.errors import BadData, ConfigurationError
 from penstock.media.clock import SampleClock
 from penstock.media.opus import RATE_HZ, OpusHead
-from penstock.nodes.base import LenientConfig, Transform, node
+from penstock.nodes.base import TUNABLE, LenientConfig, Transform, node
 from penstock.packets import Codec, EncodedAudio
 from penstock.pins import EncodedAudioType, InputPin, OutputPin, RawAudioType
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from penstock.media import libopus
     from penstock.nodes.base import NodeContext
     from penstock.packets import Audio, Packet
 
@@ -32,21 +36,35 @@ __all__ = ["OpusEncoder", "OpusEncoderConfig"]
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _MAX_BITRATE_PER_CHANNEL: Final = 256_000
+_PRIMING: Final = 1_920
+"""Samples that a new encoder hears before it goes on with a stream: 40 ms, with more the sound comes no nearer."""
 
 
 class OpusEncoderConfig(LenientConfig):
     """How the sound is coded."""
 
-    bitrate: int = Field(64_000, ge=6_000, le=510_000, description="Bits a second.")
+    bitrate: int = Field(64_000, ge=6_000, le=510_000, description="Bits a second.", json_schema_extra=TUNABLE)
     application: Literal["audio", "voip", "lowdelay"] = Field(
         "audio",
         description="What to favour: `audio` fidelity, `voip` speech, `lowdelay` the shortest look-ahead (2.5 ms).",
+        json_schema_extra=TUNABLE,
     )
-    complexity: int = Field(10, ge=0, le=10, description="Work spent on each frame; 5 costs about half of 10.")
-    frame_duration_ms: float = Field(20, description="Length of a packet in milliseconds: 2.5, 5, 10, 20, 40 or 60.")
+    complexity: int = Field(
+        10,
+        ge=0,
+        le=10,
+        description="Work spent on each frame; 5 costs about half of 10.",
+        json_schema_extra=TUNABLE,
+    )
+    frame_duration_ms: float = Field(
+        20,
+        description="Length of a packet in milliseconds: 2.5, 5, 10, 20, 40 or 60.",
+        json_schema_extra=TUNABLE,
+    )
     vbr: Literal["constrained", "on", "off"] = Field(
         "constrained",
         description="`constrained` keeps near the bit rate, `on` lets it follow the sound, `off` makes it constant.",
+        json_schema_extra=TUNABLE,
     )
 
     @field_validator("frame_duration_ms")
@@ -81,13 +99,40 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         self._libopus = libopus
         self._numpy = np
         self._clock = SampleClock(RATE_HZ)
-        self._frame = round(self.config.frame_duration_ms * RATE_HZ / 1000)
+        self._recent: deque[NDArray[np.float32]] = deque()  # the last frames that were coded
+        self._cut_frames()
         self._encoder: libopus.OpusEncoder | None = None
         self._held: NDArray[np.float32] | None = None  # samples that do not fill a frame yet
         self._channels = 0
         self._end = 0  # position at which the audio taken in so far ends
         self._position = 0  # position of the next packet's first sample
         self._sequence = 0
+
+    def check_tune(self, config: OpusEncoderConfig) -> None:
+        """See that the look-ahead stays what the stream's header says.
+
+        Raises:
+            ConfigurationError: it would not.
+        """
+        now, then = self.config.application, config.application
+        if self._encoder is not None and now != then and "lowdelay" in (now, then):
+            raise ConfigurationError(
+                f"application: a stream that is under way cannot go from '{now}' to '{then}', "
+                "as 'lowdelay' has another look-ahead; 'audio' and 'voip' can take turns"
+            )
+
+    def tune(self, config: OpusEncoderConfig) -> None:
+        """Encode with other settings from the next frame on."""
+        before, self.config = self.config, config
+        self._cut_frames()
+        if self._encoder is None:
+            return
+        if config.application == before.application:
+            self._encoder.tune(bitrate=self._bitrate(self._channels), complexity=config.complexity, vbr=config.vbr)
+        else:
+            self._encoder = self._new_encoder(self._channels)
+            for frame in self._recent:
+                self._encoder.encode(frame)  # so that it knows what the decoder has heard
 
     def process(self, packet: Audio, /) -> list[Packet]:
         if packet.sample_rate_hz != RATE_HZ:
@@ -121,6 +166,7 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
             assert isinstance(last, EncodedAudio)  # noqa: S101 - for the type checker
             out[-1] = replace(last, trim_end=padding)
         self._encoder = self._held = None
+        self._recent.clear()
         self._channels = 0
         return out
 
@@ -129,25 +175,39 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
 
     # -- inside ---------------------------------------------------------------------------------------
 
+    def _cut_frames(self) -> None:
+        """Set the size of frames, and how many of them make the priming of another encoder."""
+        self._frame = round(self.config.frame_duration_ms * RATE_HZ / 1000)
+        self._recent = deque(self._recent, maxlen=-(-_PRIMING // self._frame))
+
     def _open(self, channels: int) -> None:
         """Begin a stream where the last one ended."""
         if channels not in _LAYOUTS:
             raise BadData(
                 f"the Opus encoder takes mono or stereo and was given {channels} channels: mix them down first"
             )
-        config = self.config
-        bitrate = min(config.bitrate, _MAX_BITRATE_PER_CHANNEL * channels)
-        if bitrate < config.bitrate:
-            self._ctx.warn(
-                f"bitrate {config.bitrate} is more than Opus has for {_LAYOUTS[channels]}; {bitrate} is used"
-            )
-        self._encoder = self._libopus.OpusEncoder(
-            channels, config.application, bitrate=bitrate, complexity=config.complexity, vbr=config.vbr
-        )
+        self._encoder = self._new_encoder(channels)
         self._channels = channels
         head = OpusHead(channels, self._encoder.lookahead)
         self._codec = Codec("opus", RATE_HZ, channels, head.build())
         self._position = self._end - head.pre_skip
+
+    def _new_encoder(self, channels: int) -> libopus.OpusEncoder:
+        config = self.config
+        return self._libopus.OpusEncoder(
+            channels,
+            config.application,
+            bitrate=self._bitrate(channels),
+            complexity=config.complexity,
+            vbr=config.vbr,
+        )
+
+    def _bitrate(self, channels: int) -> int:
+        wanted = self.config.bitrate
+        bitrate = min(wanted, _MAX_BITRATE_PER_CHANNEL * channels)
+        if bitrate < wanted:
+            self._ctx.warn(f"bitrate {wanted} is more than Opus has for {_LAYOUTS[channels]}; {bitrate} is used")
+        return bitrate
 
     def _encode(self, samples: NDArray[np.float32], out: list[Packet]) -> None:
         """Encode the whole frames in what is held and ``samples``; hold the rest."""
@@ -158,7 +218,9 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         size = self._frame
         whole = len(samples) - len(samples) % size
         for start in range(0, whole, size):
-            data = self._encoder.encode(samples[start : start + size])
+            frame = samples[start : start + size]
+            data = self._encoder.encode(frame)
+            self._recent.append(frame)
             out.append(EncodedAudio(data, self._codec, self._clock.meta(self._position, size, self._sequence)))
             self._position += size
             self._sequence += 1

@@ -14,7 +14,7 @@ from anyio import CancelScope, current_time
 from pydantic import Field, model_validator
 
 from penstock.nodes.audio.timeline import Timeline
-from penstock.nodes.base import LenientConfig, Node, node
+from penstock.nodes.base import TUNABLE, LenientConfig, Node, node
 from penstock.nodes.flow.schedule import Schedule, seconds_of
 from penstock.packets import Audio
 from penstock.pins import InputPin, OutputPin, RawAudioType
@@ -33,7 +33,14 @@ SILENT_FRAMES_A_SECOND = 50
 class AudioPacerConfig(LenientConfig):
     """How fast audio is played, and what fills its gaps."""
 
-    speed: float = Field(1.0, gt=0, le=1000, description="1 is real time, 2 twice as fast.", allow_inf_nan=False)
+    speed: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="1 is real time, 2 twice as fast.",
+        allow_inf_nan=False,
+        json_schema_extra=TUNABLE,
+    )
     buffer_size: int = Field(32, ge=1, le=4096, description="Packets that are taken in ahead of their time at most.")
     generate_silence: bool = Field(
         True, strict=True, description="Play silence when a packet is due and none has come."
@@ -59,10 +66,22 @@ class AudioPacerConfig(LenientConfig):
 class AudioPacer(Node[AudioPacerConfig]):
     """Play audio in real time, and silence where there is none."""
 
+    def __init__(self, config: AudioPacerConfig) -> None:
+        super().__init__(config)
+        self._schedule = Schedule(config.speed)
+        self._until_due: CancelScope | None = None  # of the last wait
+
+    def tune(self, config: AudioPacerConfig) -> None:
+        """Go on at another speed; the packet or the silence that waits for its time waits by it too."""
+        self.config = config
+        self._schedule.set_speed(config.speed, current_time())
+        if self._until_due is not None:
+            self._until_due.deadline = self._schedule.due_s
+
     async def run(self, ctx: NodeContext) -> None:
         """Play until the input ends."""
         received, output = ctx.input(), ctx.output()
-        schedule, timeline = Schedule(self.config.speed), Timeline()
+        schedule, timeline = self._schedule, Timeline()
         silence = self._initial_silence()
         if silence is not None:
             schedule.arrived(current_time(), current_time())
@@ -70,7 +89,10 @@ class AudioPacer(Node[AudioPacerConfig]):
             packets: Sequence[Packet] | None = None
             fills = silence is not None and not ctx.stopping.is_set()
             asked = current_time()
-            with CancelScope(deadline=schedule.due_s if fills else float("inf")):
+            if fills:
+                with CancelScope(deadline=schedule.due_s) as self._until_due:
+                    packets = await received.receive_many(self.config.buffer_size)
+            else:
                 packets = await received.receive_many(self.config.buffer_size)
             if packets is None:  # due, and nothing has come
                 assert silence is not None  # noqa: S101 - there is a deadline only with it
@@ -82,7 +104,7 @@ class AudioPacer(Node[AudioPacerConfig]):
             for packet in packets:
                 assert isinstance(packet, Audio)  # noqa: S101 - the pin takes nothing else
                 if schedule.due_s > current_time():
-                    with CancelScope(deadline=schedule.due_s):
+                    with CancelScope(deadline=schedule.due_s) as self._until_due:
                         await ctx.stopping.wait()
                 timeline.begin(packet.meta.timestamp_us)
                 meta = timeline.advance(packet.frames, packet.sample_rate_hz)

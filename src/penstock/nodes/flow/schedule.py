@@ -43,6 +43,14 @@ class Schedule:
             return float("-inf")
         return self._start_s + self._played_s / self._speed
 
+    def set_speed(self, speed: float, now_s: float) -> None:
+        """Play on at another speed from now on: what is left of the packet that plays takes its time at that speed."""
+        if self._start_s is not None:
+            ahead_s = self.due_s - now_s
+            self._start_s = now_s + (ahead_s * self._speed / speed if ahead_s > 0 else ahead_s)
+            self._played_s = 0.0
+        self._speed = speed
+
     def arrived(self, asked_s: float, now_s: float) -> None:
         """Learn that packets asked for at ``asked_s`` have come now: the first start the clock, late ones move it."""
         if self._start_s is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from penstock.nodes.base import TUNABLE
 from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.nodes.objects.key_template import KeyTemplate
 from penstock.nodes.objects.place import StorePlaceConfig
@@ -75,6 +76,7 @@ class WriterParameters(DurabilityParameters, StorePlaceConfig):
         "commit",
         description="After a stop that was asked for: commit what there is, if there is a byte; drop it; or keep it "
         "to be resumed, which needs durability.",
+        json_schema_extra=TUNABLE,
     )
     on_error: Literal["abort", "commit", "keep"] | None = Field(
         None,

@@ -2,7 +2,8 @@
 
 A chunk is sent as soon as it is certain that it ends, which takes the character after its last mark; the rest follows
 at the end of the input. White space at both ends of a chunk is dropped, everything else stays. The chunks depend on
-the text alone, not on how it is spread over packets, nor where bytes of one character fall into two (RFC 3629).
+the text alone, not on how it is spread over packets, nor where bytes of one character fall into two (RFC 3629). What is
+tuned holds for the text that no chunk has been made of yet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from penstock.errors import BadData
-from penstock.nodes.base import LenientConfig, Transform, node
+from penstock.nodes.base import TUNABLE, LenientConfig, Transform, node
 from penstock.nodes.text.boundaries import CLAUSES, SENTENCES, cut_anywhere, cut_at_mark, cut_at_words
 from penstock.packets import Binary, Packet, Text
 from penstock.pins import BINARY, TEXT, InputPin, OutputPin
@@ -27,17 +28,30 @@ class TextChunkerConfig(LenientConfig):
     split_mode: Literal["sentences", "clauses", "words"] = Field(
         "sentences",
         description="Cut after sentences, after clauses too (commas, colons …), or every 'chunk_words' words.",
+        json_schema_extra=TUNABLE,
     )
     min_length: int = Field(
-        10, ge=0, strict=True, description="Characters that a sentence or clause must have; shorter ones are joined."
+        10,
+        ge=0,
+        strict=True,
+        description="Characters that a sentence or clause must have; shorter ones are joined.",
+        json_schema_extra=TUNABLE,
     )
-    chunk_words: int = Field(5, ge=1, le=1000, strict=True, description="Words of a chunk in the mode 'words'.")
+    chunk_words: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Words of a chunk in the mode 'words'.",
+        json_schema_extra=TUNABLE,
+    )
     max_length: int = Field(
         2000,
         ge=20,
         le=20_000,
         strict=True,
         description="Characters of a chunk at most; a text without a boundary in them is cut at white space.",
+        json_schema_extra=TUNABLE,
     )
 
     @model_validator(mode="after")

@@ -1,5 +1,7 @@
 """The pacer of audio: real time, gaps filled, timestamps end to end."""
 
+from itertools import pairwise
+
 import anyio
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from penstock.testing import FakeContext, run_in_virtual_time
 from support.media import audio_packets, tone
 
 
-def play(source, *, stop_after=None, **params):
+def play(source, *, stop_after=None, tunes=(), **params):
     """Run the pacer on a virtual clock; return ``(time, packet)`` for all that left."""
 
     async def main():
@@ -37,8 +39,13 @@ def play(source, *, stop_after=None, **params):
             await anyio.sleep(stop_after)
             ctx.stopping.set()
 
+        async def tune():
+            for at, speed in tunes:
+                await anyio.sleep(at - anyio.current_time())
+                node.tune(AudioPacerConfig(**{**params, "speed": speed}))
+
         async with anyio.create_task_group() as tasks:
-            for task in (feed, work, read, *([stop] if stop_after else [])):
+            for task in (feed, work, read, tune, *([stop] if stop_after else [])):
                 tasks.start_soon(task)
         return heard
 
@@ -125,3 +132,14 @@ def test_a_stop_plays_no_more_silence_and_hands_on_the_rest_without_a_wait():
 def test_bad_parameters_are_refused(params):
     with pytest.raises(ValidationError):
         AudioPacerConfig.model_validate(params)
+
+
+def test_another_speed_holds_for_sound_and_silence_and_no_sample_is_lost():
+    packets = audio_packets(tone(4 * 960, 440))
+    heard = play(sending(packets, pause_after=2, pause_s=0.1), tunes=[(0.01, 0.5), (0.09, 2.0)])
+    times = [time for time, _ in heard]
+    #      the first, the second when 10 ms took 20, silence when 30 ms at half speed and 5 ms at double speed are over
+    assert times[:3] == pytest.approx([0, 0.03, 0.07])
+    assert [b - a for a, b in pairwise(times[3:])] == pytest.approx([0.01] * (len(times) - 4))
+    loud = np.concatenate([packet.samples for _, packet in heard if not is_silent(packet)])
+    np.testing.assert_array_equal(loud, tone(4 * 960, 440))

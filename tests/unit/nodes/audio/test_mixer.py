@@ -27,7 +27,7 @@ async def mix(inputs, **params):
     return (await run_node(KIND, {f"in_{n}": packets for n, packets in enumerate(inputs)}, **params)).packets
 
 
-def live(*sources, stop_after=None, **params):
+def live(*sources, stop_after=None, tune=None, **params):
     """Mix what the sources send on a virtual clock; return ``(time, packet)`` of all that left, and the context."""
 
     async def main():
@@ -54,7 +54,13 @@ def live(*sources, stop_after=None, **params):
             await anyio.sleep(stop_after)
             ctx.stopping.set()
 
+        async def change():
+            await anyio.sleep(tune[0])
+            node.tune(MixerConfig.model_validate({**params, **tune[1]}))
+
         async with anyio.create_task_group() as tasks:
+            if tune:
+                tasks.start_soon(change)
             for source, channel in zip(sources, given.values(), strict=True):
                 tasks.start_soon(feed, source, channel)
             for task in (work, read, *([stop] if stop_after else [])):
@@ -155,6 +161,13 @@ def test_an_input_that_never_comes_does_not_hold_what_is_there():
     left, _ = live(sending([constant(1.0)] * 4), sending([], start_s=5.0), sync_timeout_ms=50)
     assert levels(left) == [1] * 4
     assert left[0][0] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("timeout_ms", "first_s"), [(200, 0.2), (50, 0.1), (None, 5.0)])
+def test_a_timeout_that_is_tuned_holds_for_the_wait_that_is_on(timeout_ms, first_s):
+    sources = (sending([constant(1.0)] * 4), sending([constant(10.0)], start_s=5.0))
+    left, _ = live(*sources, sync_timeout_ms=1_000, tune=(0.1, {"sync_timeout_ms": timeout_ms}))
+    assert left[0][0] == pytest.approx(first_s)
 
 
 async def test_different_rates_are_an_error_that_says_what_to_do():

@@ -1,16 +1,30 @@
 """Opus encoder and decoder: as many samples out as in, each in its place, whatever the packets look like."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from penstock.errors import BadData
+from penstock.errors import BadData, ConfigurationError
 from penstock.media.opus import OpusHead, frame_samples, packet_samples
-from penstock.nodes.audio.opus_encoder import OpusEncoderConfig
+from penstock.nodes.audio.opus_encoder import OpusEncoder, OpusEncoderConfig
 from penstock.packets import Audio, Codec, EncodedAudio, PacketMeta
-from support.media import audio_packets, click_track, decode, encode, heard, shift_of, through, tone
+from penstock.testing import FakeContext
+from support.media import (
+    audio_packets,
+    click_track,
+    decode,
+    encode,
+    ffmpeg_decode,
+    heard,
+    joined,
+    shift_of,
+    through,
+    tone,
+)
 
 ENCODER, DECODER = "audio::opus::encoder", "audio::opus::decoder"
 CLICKS = [2_000, 30_001, 95_000]
@@ -250,3 +264,73 @@ def test_audio_that_is_decoded_can_be_kept():
     assert all(np.array_equal(packet.samples, copy) for packet, copy in zip(packets, before, strict=True))
     assert heard(packets).dtype == np.float32
     assert PacketMeta(0, 13_500) == packets[0].meta
+
+
+def tuned(steps, size=700):
+    """A tone through an encoder whose parameters are set anew after each stretch: what was sent, and the packets."""
+    node = OpusEncoder(OpusEncoderConfig())
+    node.prepare(FakeContext())
+    sent = tone(sum(frames for frames, _ in steps), 440)
+    out, at = [], 0
+    for frames, params in steps:
+        config = OpusEncoderConfig.model_validate({**node.config.model_dump(), **params})
+        node.check_tune(config)
+        node.tune(config)
+        for packet in audio_packets(sent[at : at + frames], size, start_us=at * 1_000_000 // 48_000):
+            out += node.process(packet)
+        at += frames
+    return sent, out + node.finish()
+
+
+ANY_PARAMETERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "bitrate": st.integers(6_000, 510_000),
+        "complexity": st.integers(0, 10),
+        "application": st.sampled_from(["audio", "voip"]),
+        "frame_duration_ms": st.sampled_from([2.5, 5, 10, 20, 40, 60]),
+        "vbr": st.sampled_from(["constrained", "on", "off"]),
+    },
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=st.lists(st.tuples(st.integers(1, 5_000), ANY_PARAMETERS), min_size=1, max_size=8))
+def test_however_an_encoder_is_tuned_its_stream_goes_on_to_the_sample(steps):
+    sent, packets = tuned(steps)
+    assert len(decode(packets)) == len(sent)
+    assert len({id(packet.codec) for packet in packets}) == 1
+    assert [packet.meta.sequence for packet in packets] == list(range(len(packets)))
+    for one, other in pairwise(packets):
+        assert one.meta.timestamp_us + one.meta.duration_us == other.meta.timestamp_us
+        assert one.meta.duration_us == packet_samples(one.data) * 1_000 // 48
+
+
+def test_a_stream_that_is_tuned_keeps_its_sound_and_does_not_click():
+    changes = [{}, {"application": "voip"}, {"bitrate": 128_000, "complexity": 2}, {"application": "audio"}]
+    sent, packets = tuned([(12_000, change) for change in changes * 2])
+    out = decode(packets)
+    assert np.abs(np.diff(out[:, 0])).max() < 1.6 * np.abs(np.diff(sent[:, 0])).max()
+    assert level(out - sent) < level(sent) / 4
+    assert level((out - sent)[-4_000:]) < level(sent) / 20
+
+
+def test_ffmpeg_decodes_a_stream_that_was_tuned_in_its_middle(tmp_path):
+    changes = [{}, {"frame_duration_ms": 60}, {"application": "voip", "bitrate": 12_000}, {"frame_duration_ms": 2.5}]
+    sent, packets = tuned([(11_111, change) for change in changes])
+    pages = through("containers::ogg::muxer", packets).packets
+    (tmp_path / "tuned.ogg").write_bytes(joined(pages))
+    assert len(ffmpeg_decode(tmp_path / "tuned.ogg", 1)) == len(sent)
+
+
+@pytest.mark.parametrize(("now", "then"), [("audio", "lowdelay"), ("lowdelay", "voip")])
+def test_the_look_ahead_of_a_stream_under_way_stays_what_it_is(now, then):
+    node = OpusEncoder(OpusEncoderConfig(application=now))
+    node.prepare(FakeContext())
+    other = OpusEncoderConfig(application=then)
+    node.check_tune(other)  # before the first packet it may change
+    node.process(*audio_packets(tone(960, 440), 960))
+    with pytest.raises(ConfigurationError, match=f"cannot go from '{now}' to '{then}'"):
+        node.check_tune(other)
+    node.finish()
+    node.check_tune(other)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from penstock.channels import Channel
 from penstock.nodes.flow.pacer import Pacer, PacerConfig
+from penstock.nodes.flow.schedule import Schedule
 from penstock.packets import Audio, Binary, PacketMeta
 from penstock.testing import FakeContext, run_in_virtual_time
 
@@ -15,7 +16,7 @@ def lasting(milliseconds, count):
     return [Binary(b"x", meta=PacketMeta(duration_us=milliseconds * 1000)) for _ in range(count)]
 
 
-async def paced(source, *, receive_delay=0.0, stop_after=None, **params):
+async def paced(source, *, receive_delay=0.0, stop_after=None, tunes=(), **params):
     """Run a pacer on what ``source(channel)`` sends; return when each packet left."""
     node = Pacer(PacerConfig(**params))
     given, taken = Channel(64), Channel(1)
@@ -39,8 +40,13 @@ async def paced(source, *, receive_delay=0.0, stop_after=None, **params):
         await anyio.sleep(stop_after)
         ctx.stopping.set()
 
+    async def tune():
+        for at, speed in tunes:
+            await anyio.sleep(at - anyio.current_time())
+            node.tune(PacerConfig(**{**params, "speed": speed}))
+
     async with anyio.create_task_group() as tasks:
-        for task in (feed, work, read, *([stop] if stop_after else [])):
+        for task in (feed, work, read, tune, *([stop] if stop_after else [])):
             tasks.start_soon(task)
     return left
 
@@ -115,3 +121,26 @@ def test_a_stop_hands_on_the_rest_without_a_wait():
 def test_bad_parameters_are_refused(params):
     with pytest.raises(ValidationError):
         PacerConfig.model_validate(params)
+
+
+@pytest.mark.parametrize(
+    ("tunes", "times"),
+    [
+        ([(0.02, 2.0)], [0, 0.03, 0.05, 0.07]),  # half of the first packet is left, and takes half the time
+        ([(0.02, 0.5)], [0, 0.06, 0.14, 0.22]),
+        ([(0.01, 4.0), (0.015, 0.5)], [0, 0.035, 0.115, 0.195]),
+        ([(0.0, 2.0)], [0, 0.02, 0.04, 0.06]),
+    ],
+)
+def test_another_speed_holds_at_once_for_the_packet_that_waits(tunes, times):
+    assert leaving(all_at_once(lasting(40, 4)), tunes=tunes) == pytest.approx(times)
+
+
+def test_a_clock_that_is_behind_makes_up_for_it_at_the_new_speed_too():
+    left = leaving(all_at_once(lasting(10, 12)), receive_delay=0.05, tunes=[(0.1, 2.0)])
+    assert left == pytest.approx([0.05 * n for n in range(12)])
+    schedule = Schedule(1.0)
+    schedule.arrived(0, 0)
+    schedule.played(1.0)
+    schedule.set_speed(2.0, 5.0)
+    assert schedule.due_s == 1.0

@@ -434,6 +434,14 @@ async def test_a_stop_follows_on_cancel(on_cancel, kept):
     assert not fields.get("incomplete")
 
 
+@pytest.mark.parametrize(("now", "then", "kept"), [("commit", "abort", False), ("abort", "commit", True)])
+async def test_what_a_stop_does_can_be_tuned_until_it_comes(now, then, kept):
+    writer = Writer(on_cancel=now)
+    writer.tune(writer.config.model_copy(update={"on_cancel": then}))
+    await run_node(writer, packets(7), stop=True)
+    assert writer.memory.read("k") == (joined(packets(7)) if kept else None)
+
+
 async def test_a_stop_before_the_first_byte_leaves_an_earlier_object_alone():
     running = Running(Writer(passthrough=True))
     await running.writer.memory.put("k", [b"earlier"])

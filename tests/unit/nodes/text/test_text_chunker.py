@@ -209,3 +209,37 @@ def test_any_split_of_the_bytes_gives_the_same_chunks(text, params, cuts):
 def test_bad_parameters_are_errors(params):
     with pytest.raises(ValidationError):
         TextChunkerConfig.model_validate(params)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("ab .,!\n", max_size=30),
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "split_mode": st.sampled_from(["sentences", "clauses", "words"]),
+                    "min_length": st.integers(0, 20),
+                    "chunk_words": st.integers(1, 5),
+                    "max_length": st.integers(20, 60),
+                },
+            ),
+        ),
+        max_size=8,
+    )
+)
+def test_however_it_is_tuned_no_letter_is_lost_or_moved(steps):
+    chunker = TextChunker(TextChunkerConfig())
+    out = []
+    for text, params in steps:
+        chunker.tune(TextChunkerConfig(**params))
+        out += chunker.process(Text(text)) or []
+    out += chunker.finish() or []
+    assert solid("".join(packet.text for packet in out)) == solid("".join(text for text, _ in steps))
+
+
+def test_what_is_held_is_cut_by_the_new_rule():
+    chunker = TextChunker(TextChunkerConfig())
+    assert chunker.process(Text("one two three four")) is None
+    chunker.tune(TextChunkerConfig(split_mode="words", chunk_words=2))
+    assert [packet.text for packet in chunker.process(Text(" five"))] == ["one two", "three four"]
