@@ -1,4 +1,4 @@
-"""The command line: ``penstock run``, ``put``, ``check``, ``nodes``, ``schema``, ``graph``, ``inspect``, ``uploads``.
+"""The command line: ``penstock run``, ``tune``, ``put``, ``check``, ``nodes``, ``schema``, ``inspect`` and others.
 
 Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
 stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
@@ -15,14 +15,22 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
+from penstock.cli.groups import nodes_app, uploads_app
 from penstock.cli.options import (
+    AnswerOption,
+    ControlOption,
+    DrainTimeout,
     EndpointOption,
+    InputOption,
     JsonDocument,
     JsonOption,
+    MetricsPort,
     PipelineFile,
     RegionOption,
+    ReportOption,
     SetOption,
     StateOption,
+    TtsFallback,
     UploadsPrefix,
     Verbose,
     decide,
@@ -39,10 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-nodes_app = typer.Typer(help="Show the kinds of node there are.", no_args_is_help=True)
 app.add_typer(nodes_app, name="nodes")
-
-uploads_app = typer.Typer(help="Show uploads that are not finished.", no_args_is_help=True)
 app.add_typer(uploads_app, name="uploads")
 
 
@@ -64,40 +69,14 @@ def _root(
 @app.command()
 def run(
     file: PipelineFile,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", "-i", metavar="[FIELD=]FILE|-", help="Feed an input field from a file. Repeatable."),
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE|-", help="Where the answer of the run goes.")
-    ] = None,
+    inputs: InputOption = None,
+    output: AnswerOption = None,
     overrides: SetOption = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the report of the run there, as JSON.")
-    ] = None,
-    drain_timeout: Annotated[
-        float,
-        typer.Option("--drain-timeout", metavar="SECONDS", min=0.0, help="How long a stopped run may take to end."),
-    ] = 30.0,
-    tts_fallback: Annotated[
-        str | None,
-        typer.Option(
-            "--tts-fallback",
-            metavar="ENGINE",
-            help="Speak with this engine ('espeak') where a neural voice cannot run.",
-            envvar="PENSTOCK_TTS_FALLBACK",
-        ),
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port",
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Serve metrics for Prometheus there, on loopback, while the run lasts; 0 takes a free port.",
-        ),
-    ] = None,
+    report: ReportOption = None,
+    drain_timeout: DrainTimeout = 30.0,
+    tts_fallback: TtsFallback = None,
+    metrics_port: MetricsPort = None,
+    control: ControlOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
     verbose: Verbose = 0,
@@ -120,11 +99,34 @@ def run(
             drain_timeout,
             tts_fallback,
             metrics_port,
+            control,
             state,
             as_json,
         ),
         verbose,
     )
+
+
+@app.command()
+def tune(
+    socket: Annotated[
+        Path,
+        typer.Argument(metavar="SOCKET", help="What --control named when the pipeline was run.", show_default=False),
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NODE.PARAM=VALUE", help="Parameters to set; VALUE is YAML.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set parameters of a pipeline while it runs; all of them at one instant, or none.
+
+    Prints what is in force then. Without changes it shows what can be set. Exit codes: 0 done, 1 no pipeline listens
+    there, 3 refused.
+    """
+    from penstock.cli.tune import tune_command
+
+    tune_command(socket, tuple(changes or ()), as_json=as_json)
 
 
 @app.command(cls=PutCommand)
@@ -168,25 +170,6 @@ def schema() -> None:
     from penstock.cli.nodes import schema_command
 
     schema_command()
-
-
-@nodes_app.command("list")
-def nodes_list(as_json: JsonOption = False) -> None:
-    """List the kinds of node, built in and from plugins."""
-    from penstock.cli.nodes import list_command
-
-    list_command(as_json=as_json)
-
-
-@nodes_app.command("describe")
-def nodes_describe(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="Such as core::object_store_writer.")],
-    as_json: JsonDocument = False,
-) -> None:
-    """Show what a kind of node does, its pins and its parameters."""
-    from penstock.cli.nodes import describe_command
-
-    describe_command(kind, as_json=as_json)
 
 
 @app.command()
@@ -265,23 +248,6 @@ def sweep(
     from penstock.cli.sweep import SweepArguments, sweep_command
 
     sweep_command(SweepArguments(prefix, older_than, yes, take_all, endpoint, region, state, as_json), verbose)
-
-
-@uploads_app.command("list")
-def uploads_list(
-    prefix: UploadsPrefix,
-    endpoint: EndpointOption = None,
-    region: RegionOption = "us-east-1",
-    as_json: JsonOption = False,
-) -> None:
-    """List the uploads that are open in a store: under way, or left behind by a process that died.
-
-    Each with its age, the parts and bytes that are stored, key and upload id. Credentials of an s3:// URL come from
-    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the other usual places.
-    """
-    from penstock.cli.uploads import ListArguments, list_command
-
-    list_command(ListArguments(prefix, endpoint, region, as_json))
 
 
 def main() -> None:

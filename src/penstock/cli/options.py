@@ -8,13 +8,20 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "AnswerOption",
+    "ControlOption",
+    "DrainTimeout",
     "EndpointOption",
+    "InputOption",
     "JsonDocument",
     "JsonOption",
+    "MetricsPort",
     "PipelineFile",
     "RegionOption",
+    "ReportOption",
     "SetOption",
     "StateOption",
+    "TtsFallback",
     "UploadsPrefix",
     "Verbose",
     "decide",
@@ -24,6 +31,47 @@ PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline f
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Set a parameter; VALUE is YAML. Repeatable."),
+]
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", metavar="[FIELD=]FILE|-", help="Feed an input field from a file. Repeatable."),
+]
+AnswerOption = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE|-", help="Where the answer of the run goes.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the report of the run there, as JSON.")
+]
+DrainTimeout = Annotated[
+    float,
+    typer.Option("--drain-timeout", metavar="SECONDS", min=0.0, help="How long a stopped run may take to end."),
+]
+TtsFallback = Annotated[
+    str | None,
+    typer.Option(
+        "--tts-fallback",
+        metavar="ENGINE",
+        help="Speak with this engine ('espeak') where a neural voice cannot run.",
+        envvar="PENSTOCK_TTS_FALLBACK",
+    ),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve metrics for Prometheus there, on loopback, while the run lasts; 0 takes a free port.",
+    ),
+]
+ControlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--control",
+        metavar="SOCKET|-",
+        help="Make a Unix socket for `penstock tune`, or read messages from standard input, one JSON object a line.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from penstock.cli.console import Exit, fail, human_bytes, leave, say, set_up_logging, show_findings
+from penstock.cli.control import controlled
 from penstock.cli.metrics import serve_metrics
 from penstock.cli.progress import HumanProgress, JsonProgress
 from penstock.cli.recover import recovering
@@ -22,7 +23,7 @@ from penstock.engine.load import load_pipeline
 from penstock.engine.outcome import Outcome, RunReport
 from penstock.engine.run import Run, RunOptions
 from penstock.engine.signals import drain_on_signals
-from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid
+from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid, root_cause
 from penstock.nodes.files.atomic import AtomicFile
 from penstock.nodes.http.request import DEFAULT_FIELD
 from penstock.nodes.speech.neural import FALLBACK_VARIABLE, FALLBACKS
@@ -50,6 +51,7 @@ class RunArguments:
     drain_timeout_s: float = 30.0
     tts_fallback: str | None = None
     metrics_port: int | None = None
+    control: str | None = None
     state: Path | None = None
     as_json: bool = False
 
@@ -67,6 +69,7 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
     try:
         inputs = parse_inputs(arguments.inputs)
         _check_request(graph, inputs, arguments.output)
+        _check_standard_input(inputs, arguments.control)
     except ConfigurationError as error:
         fail(error, Exit.USAGE, as_json=arguments.as_json)
     request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
@@ -77,8 +80,11 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
             code = anyio.run(_execute_and_report, graph, request, arguments)
     except KeyboardInterrupt:
         code = 130
-    except PenstockError as error:
-        fail(error, as_json=arguments.as_json)
+    except (PenstockError, ExceptionGroup) as error:  # a group of one: it went through the tasks beside the run
+        cause = root_cause(error)
+        if not isinstance(cause, PenstockError):
+            raise
+        fail(cause, as_json=arguments.as_json)
     leave(code)
 
 
@@ -111,6 +117,11 @@ def _check_request(graph: Graph, inputs: Mapping[str, str], output: str | None) 
         raise ConfigurationError(f"the pipeline has no {HTTP_OUTPUT}, so there is no answer for -o {output}")
     if output is None and HTTP_OUTPUT in kinds and not kinds & STORING_KINDS:
         raise ConfigurationError("the pipeline answers with data: say where it goes with -o FILE, or -o - for stdout")
+
+
+def _check_standard_input(inputs: Mapping[str, str], control: str | None) -> None:
+    if control == STDIO and STDIO in inputs.values():
+        raise ConfigurationError("standard input cannot both feed a field and control the run: use --control SOCKET")
 
 
 def _input_fields(graph: Graph) -> dict[str, bool]:
@@ -148,7 +159,8 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     run.events.subscribe(progress)
     with progress:
         async with recovering(node.config for node in graph.nodes.values()), drain_on_signals(run) as watch:
-            report = await run.execute()
+            async with controlled(run, arguments.control, stream):
+                report = await run.execute()
             answered = await request.finish(keep=report.ok) if request is not None else None
     if not arguments.as_json:
         _summarise(report, answered, arguments.output)

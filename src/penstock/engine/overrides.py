@@ -10,7 +10,7 @@ from penstock.engine.document import Document, Path, read_document
 from penstock.engine.report import nearest
 from penstock.findings import Finding, Severity
 
-__all__ = ["apply_overrides"]
+__all__ = ["apply_overrides", "parse_value"]
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> tuple[Document, list[Finding]]:
@@ -39,7 +39,10 @@ def _apply(document: Document, override: str) -> Document:
     if not equals or not keys or not all((node, *keys)):
         raise _Refused("must be NODE.PARAMETER=VALUE, such as gain.gain=0.5")
     base = _node_path(document, node)
-    value = _value(text)
+    try:
+        value = parse_value(text)
+    except ValueError as error:
+        raise _Refused(str(error)) from error
     path = (*base, "params", *keys)
     if not isinstance(_at(document.root, base), dict):
         return document  # the file is wrong there, and says so itself
@@ -63,10 +66,15 @@ def _node_path(document: Document, node: str) -> Path:
     raise _Refused(f"there is no node '{node}'{nearest(node, names)}")
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """The value of an override: YAML, in which ``${`` has no meaning.
+
+    Raises:
+        ValueError: it is not.
+    """
     document, findings = read_document(f"value: {text}", file="--set")
     if document is None or findings or set(document.root) != {"value"}:
-        raise _Refused("the value is not valid YAML; put text with special characters in quotes: '\"…\"'")
+        raise ValueError("the value is not valid YAML; put text with special characters in quotes: '\"…\"'")
     return document.root["value"]
 
 

@@ -84,7 +84,7 @@ def _plan_node(
         report.error(path[:-1], f"'{name}' has {record.state}, and nothing of it can be set any more")
         return None
     if not isinstance(params, Mapping):
-        report.error(path, f"must be a mapping of parameters, not {report.show(path, params)}")
+        report.error(path, "must be a mapping of parameters")
         return None
     before: NodeConfig = instance.config
     given = {key: value for key, value in params.items() if not _is_fixed(key, node, path, report)}

@@ -1,0 +1,147 @@
+"""``--control``: messages for a run, a line each, from standard input or through a Unix socket.
+
+Any number of programs may talk through the socket, one after the other or at the same time; each gets the answers to
+its own messages, in their order. Only the user who started the run may connect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from penstock.cli.console import emit, silence
+from penstock.cli.request import STDIO, ByteReceiver
+from penstock.engine.messages import MAX_MESSAGE, answer, refusal
+from penstock.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from typing import Any, TextIO
+
+    from anyio.abc import Listener, SocketStream
+
+    from penstock.engine.run import Run
+
+__all__ = ["controlled"]
+
+
+@asynccontextmanager
+async def controlled(run: Run, where: str | None, stream: TextIO) -> AsyncIterator[None]:
+    """While the block runs, follow the messages that come.
+
+    Args:
+        run: what they control.
+        where: the path of the socket to make, ``-`` for standard input, or None for nothing at all.
+        stream: where the answers to standard input go.
+
+    Raises:
+        ConfigurationError: the socket cannot be made.
+    """
+    if where is None:
+        yield
+    elif where == STDIO:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_follow_standard_input, run, stream)
+            yield
+            tasks.cancel_scope.cancel()
+    else:
+        async with await _listen(Path(where)) as listener, anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, lambda client: _follow_client(run, client))
+            try:
+                yield
+            finally:
+                _remove(Path(where))
+            tasks.cancel_scope.cancel()
+
+
+async def _listen(path: Path) -> Listener[SocketStream]:
+    """Make the socket.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
+    _make_way(path)
+    try:
+        return await anyio.create_unix_listener(path, mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"--control {path}: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket of a process that has died, and nothing else.
+
+    Raises:
+        ConfigurationError: something else is there, or somebody listens.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigurationError(f"--control {path}: {error.strerror}") from error
+    if not stat.S_ISSOCK(mode):
+        raise ConfigurationError(f"--control {path}: there is something already, and it is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise ConfigurationError(f"--control {path}: {error.strerror}") from error
+    raise ConfigurationError(f"--control {path}: another run listens there")
+
+
+async def _follow_standard_input(run: Run, stream: TextIO) -> None:
+    async def reply(made: dict[str, Any]) -> None:
+        try:
+            emit(made, stream)
+        except OSError:  # nobody reads the answers any more; what is asked is done all the same
+            silence(stream)
+
+    await _follow(run, ByteReceiver(sys.stdin.buffer, "standard input").read, reply)
+
+
+async def _follow_client(run: Run, client: SocketStream) -> None:
+    async def read() -> bytes:
+        try:
+            return await client.receive()
+        except anyio.EndOfStream:
+            return b""
+
+    async def reply(made: dict[str, Any]) -> None:
+        await client.send(json.dumps(made, default=str).encode() + b"\n")
+
+    async with client:
+        with suppress(anyio.BrokenResourceError):  # it has gone without a word
+            await _follow(run, read, reply)
+
+
+async def _follow(
+    run: Run, read: Callable[[], Awaitable[bytes]], reply: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """Follow messages, one a line, one after the other, until no more come; the last needs no line end."""
+    held = b""
+    ended = False
+    while not ended:
+        data = await read()
+        ended = not data
+        *lines, held = (held + data).split(b"\n")
+        for line in [*lines, held] if ended else lines:
+            if line.strip():
+                await reply(await answer(run, line))
+        if len(held) > MAX_MESSAGE:
+            await reply(refusal(f"a message has at most {MAX_MESSAGE} bytes; nothing more is read"))
+            return

@@ -1,0 +1,87 @@
+"""The control port as messages: a JSON object in, a JSON object out, whatever carries them.
+
+    {"action": "tune", "nodes": {"volume": {"gain": 0.5}}}     set parameters
+    {"action": "show"}                                         what can be set, and what is in force
+    {"action": "stop"}                                         end the run early, as SIGTERM does
+
+A message may have an ``id``; its answer carries it along. Every message has one answer: ``{"answer": "tune", "id": …,
+"ok": true, "nodes": {…}}``, or ``"ok": false`` with ``error``, a line for people, and ``findings``, each with the path
+of what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.engine.report import nearest
+from penstock.errors import ChangeRefused, RunError
+
+if TYPE_CHECKING:
+    from penstock.engine.run import Run
+
+__all__ = ["MAX_MESSAGE", "answer", "refusal"]
+
+MAX_MESSAGE: Final = 1 << 20
+"""Bytes of a message at most."""
+
+_KEYS: Final = {"tune": ("nodes",), "show": (), "stop": ()}
+
+
+async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
+    """Do what a message asks, and return the answer; waits until it is done.
+
+    Raises nothing for a message that is wrong: that is said in the answer.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return refusal('a message is a JSON object on one line, such as {"action": "show"}')
+    if not isinstance(message, dict):
+        return refusal("a message is a JSON object")
+    head = {"id": message["id"]} if "id" in message else {}
+    wrong = _what_is_wrong(message)
+    if wrong:
+        return refusal(wrong, **head)
+    action = message["action"]
+    try:
+        done = await _do(run, action, message)
+    except ChangeRefused as refused:
+        findings = [
+            {"path": ".".join(map(str, finding.path)), "message": finding.message} for finding in refused.findings
+        ]
+        return refusal("; ".join(map(str, refused.findings)), answer=action, **head, findings=findings)
+    except RunError as error:
+        return refusal(str(error), answer=action, **head)
+    return {"answer": action, **head, "ok": True, **done}
+
+
+def refusal(error: str, *, answer: str | None = None, **fields: Any) -> dict[str, Any]:
+    """The answer to a message that is not followed."""
+    findings = {"findings": fields.pop("findings")} if "findings" in fields else {}
+    return {"answer": answer, **fields, "ok": False, "error": error, **findings}
+
+
+async def _do(run: Run, action: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    if action == "tune":
+        return {"nodes": await run.control.tune(message["nodes"])}
+    if action == "show":
+        return {"nodes": await run.control.show()}
+    run.stop("control")
+    return {}
+
+
+def _what_is_wrong(message: Mapping[str, Any]) -> str:
+    """What is wrong with the shape of a message; empty if nothing is."""
+    action = message.get("action")
+    if not isinstance(action, str) or action not in _KEYS:
+        hint = nearest(action, _KEYS) if isinstance(action, str) else ""
+        return f"action: must be tune, show or stop{hint}"
+    keys = ("action", "id", *_KEYS[action])
+    for key in message:
+        if key not in keys:
+            return f"{key[:80]}: unknown key{nearest(key, keys)}"
+    if action == "tune" and not isinstance(message.get("nodes"), Mapping):
+        return 'nodes: must map nodes to parameters, such as {"volume": {"gain": 0.5}}'
+    return ""

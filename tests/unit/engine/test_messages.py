@@ -1,0 +1,82 @@
+"""The control port as messages: one answer to each, whatever it is."""
+
+import json
+
+import pytest
+
+from penstock.engine.messages import answer
+from penstock.engine.run import Run
+from support.pipelines import run_text
+
+TEXT = "steps: [{kind: 'test::source', params: {forever: true}}, {kind: 'test::dial'}, {kind: 'test::collect'}]"
+
+
+async def answers(*messages, then_stop=True):
+    """The answers of a run to messages, and its report."""
+    made = []
+
+    async def control(run: Run) -> None:
+        texts = [one if isinstance(one, str | bytes) else json.dumps(one) for one in messages]
+        made.extend([await answer(run, text) for text in texts])
+        if then_stop:
+            run.stop("test")
+
+    report = await run_text(TEXT, control=control)
+    assert json.loads(json.dumps(made)) == made
+    return made, report
+
+
+async def test_a_tune_is_answered_with_what_is_in_force():
+    (first, second), _ = await answers(
+        {"action": "tune", "nodes": {"step_1": {"mark": 3}}, "id": "a"}, {"action": "tune", "nodes": {}}
+    )
+    force = {"mark": 3, "password": "**********", "trouble": ""}
+    assert first == {"answer": "tune", "id": "a", "ok": True, "nodes": {"step_1": force}}
+    assert second == {"answer": "tune", "ok": True, "nodes": {}}
+
+
+async def test_what_is_wrong_is_in_the_answer_with_its_path():
+    (made,), _ = await answers({"action": "tune", "id": 7, "nodes": {"step_1": {"mark": -1}, "x": {}}})
+    assert made == {
+        "answer": "tune",
+        "id": 7,
+        "ok": False,
+        "error": "tune: steps.1.params.mark: must be at least 0, not -1; tune: nodes.x: there is no node 'x'",
+        "findings": [
+            {"path": "steps.1.params.mark", "message": "must be at least 0, not -1"},
+            {"path": "nodes.x", "message": "there is no node 'x'"},
+        ],
+    }
+
+
+async def test_a_run_can_be_shown_and_stopped():
+    (shown, stopped), report = await answers({"action": "show"}, {"action": "stop", "id": None}, then_stop=False)
+    assert list(shown["nodes"]) == ["step_0", "step_1", "step_2"]
+    assert shown["nodes"]["step_1"]["kind"] == "test::dial"
+    assert shown["nodes"]["step_0"]["params"] == {}
+    assert stopped == {"answer": "stop", "id": None, "ok": True}
+    assert report.outcome == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("", "a message is a JSON object on one line, such as"),
+        ("{", "a message is a JSON object on one line, such as"),
+        (b"\xff\xfe", "a message is a JSON object on one line, such as"),
+        ("[" * 100_000, "a message is a JSON object on one line, such as"),
+        ("[1]", "a message is a JSON object"),
+        ({}, "action: must be tune, show or stop"),
+        ({"action": ["tune"]}, "action: must be tune, show or stop"),
+        ({"action": "tun"}, "action: must be tune, show or stop; did you mean 'tune'?"),
+        ({"action": "tune"}, "nodes: must map nodes to parameters, such as"),
+        ({"action": "tune", "nodes": [1]}, "nodes: must map nodes to parameters, such as"),
+        ({"action": "tune", "node": {}}, "node: unknown key; did you mean 'nodes'?"),
+        ({"action": "show", "nodes": {}}, "nodes: unknown key"),
+    ],
+)
+async def test_a_message_that_is_none_is_refused_with_the_way_out(message, error):
+    (made,), report = await answers(message)
+    assert made["ok"] is False
+    assert made["error"].startswith(error)
+    assert report.ok
