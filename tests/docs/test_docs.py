@@ -94,6 +94,8 @@ def around(example):
         text = f"mode: oneshot\n{text}"
     if "streamkit::http_input" in example:
         text += "  answer: {kind: 'streamkit::http_output', needs: http_input}\n"
+    if "target_node: volume" in example:
+        text += "  volume: {kind: 'audio::gain', needs: upstream}\n"
     return text
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
 import anyio
@@ -184,6 +184,20 @@ class DialInAThread(Dial):
     offload = True
 
 
+@node("test::dial_at_the_end", inputs=[IN], outputs=[OUT])
+class DialAtTheEnd(Dial):
+    """The same, with an end that takes a while, in a thread as every end."""
+
+    def finish(self) -> Iterator[Packet]:
+        for _ in range(40):
+            self.busy = True
+            mark = self.config.mark
+            time.sleep(0.005)
+            assert self.config.mark == mark, "tuned within the end"
+            self.busy = False
+            yield Binary(bytes([mark, 0]))
+
+
 @node("test::doubt", inputs=[IN])
 class Doubt(Node[NoConfig]):
     """Recover twice, then go on."""
@@ -244,7 +258,20 @@ async def collected(count: int, name: str = "default") -> None:
 
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
-    for cls in (Source, Given, Stuck, Fault, Disguise, Warner, Blocking, Doubt, Collect, Dial, DialInAThread):
+    for cls in (
+        Source,
+        Given,
+        Stuck,
+        Fault,
+        Disguise,
+        Warner,
+        Blocking,
+        Doubt,
+        Collect,
+        Dial,
+        DialAtTheEnd,
+        DialInAThread,
+    ):
         made.add(cls.kind, cls)
     return made
 

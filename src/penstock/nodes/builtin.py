@@ -31,6 +31,7 @@ BUILTIN: Final[dict[str, str]] = {
     "core::object_store_reader": "penstock.nodes.objects.object_store_reader:ObjectStoreReader",
     "core::object_store_writer": "penstock.nodes.objects.object_store_writer:ObjectStoreWriter",
     "core::pacer": "penstock.nodes.flow.pacer:Pacer",
+    "core::param_bridge": "penstock.nodes.flow.param_bridge:ParamBridge",
     "core::passthrough": "penstock.nodes.flow.passthrough:Passthrough",
     "core::script": "penstock.nodes.flow.script:Script",
     "core::sink": "penstock.nodes.flow.sink:Sink",

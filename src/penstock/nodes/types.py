@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
-__all__ = ["SIZE_FORMAT", "ByteSize", "Table", "parse_byte_size", "show_byte_size"]
+__all__ = ["NODE_FORMAT", "SIZE_FORMAT", "ByteSize", "Table", "TunedNode", "parse_byte_size", "show_byte_size"]
 
 SIZE_FORMAT: Final = "byte-size"
 """The ``format`` by which a size is known in a JSON Schema."""
+
+NODE_FORMAT: Final = "tuned-node"
+"""The ``format`` by which the name of a node that is tuned is known in a JSON Schema."""
 
 SIZE: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*((?:[kKMGT]i?)?)[bB]?\s*")
 DECIMAL: Final = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -68,6 +71,10 @@ class _OrText:
 
 ByteSize = Annotated[int, _OrText(), BeforeValidator(parse_byte_size)]
 """A number of bytes, given as an integer or as text with a unit."""
+
+
+TunedNode = Annotated[str, Field(min_length=1, json_schema_extra={"format": NODE_FORMAT})]
+"""The name of another node of the pipeline, whose parameters are set; a pipeline without that node is in error."""
 
 
 @dataclass(frozen=True, slots=True)

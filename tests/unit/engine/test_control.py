@@ -230,6 +230,25 @@ async def test_a_change_that_is_given_up_while_it_waits_changes_nothing_and_hold
     assert (await run_text(pipeline(kind="test::dial_in_a_thread"), control=control)).ok
 
 
+async def test_a_node_is_tuned_between_the_packets_of_its_end_too():
+    async def control(run: Run) -> None:
+        await collected(11)
+        for mark in range(1, 100):
+            try:
+                await run.control.tune({"a": {"mark": mark}})
+            except (ChangeRefused, RunError):
+                return
+            marks.append(mark)
+
+    marks: list[int] = []
+    report = await run_text(pipeline("packets: 10", "test::dial_at_the_end"), control=control)
+    assert report.ok
+    tail = [packet.data[1] for packet in Collect.kept["default"][10:]]
+    assert len(tail) == 40
+    assert tail == sorted(tail)
+    assert 0 < max(tail) <= max(marks)
+
+
 async def test_a_change_waits_for_the_nodes_to_be_ready_and_is_refused_when_the_run_is_over():
     fresh()
     run = Run(check_text(pipeline("packets: 100"), registry=registry())[0])
