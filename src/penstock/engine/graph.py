@@ -15,13 +15,13 @@ from penstock.engine.document import Path
 from penstock.engine.needs import EdgeMode, Need
 from penstock.engine.report import Report
 from penstock.engine.spec import Mode, NodeSpec, PipelineSpec
+from penstock.engine.tuned import check_tuned
 from penstock.engine.validation import validate
 from penstock.engine.wiring import Edge, check_types, join
 from penstock.errors import PenstockError
 from penstock.findings import Finding, Position, Severity
-from penstock.nodes.base import NodeConfig, tunable
+from penstock.nodes.base import NodeConfig
 from penstock.nodes.registry import BrokenPlugin, NodeClass, Registry, UnknownKind
-from penstock.nodes.types import NODE_FORMAT
 from penstock.pins import InputPin, OutputPin
 
 __all__ = ["HTTP_INPUT", "HTTP_OUTPUT", "LOOPING_KINDS", "Edge", "EdgeMode", "Graph", "GraphNode", "check"]
@@ -111,7 +111,7 @@ def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Fi
         _report_cycle(cycle, joined, report)
     check_types(nodes, order, joined, report)
     _check_ends(spec, nodes, report)
-    _check_tuned(spec, nodes, report)
+    check_tuned(spec, {name: node.config for name, node in nodes.items()}, report)
     _check_mode(spec, report)
     findings = report.findings
     if not spec.valid or any(finding.severity is Severity.ERROR for finding in findings):
@@ -182,24 +182,6 @@ def _check_ends(spec: PipelineSpec, nodes: Mapping[str, GraphNode], report: Repo
             report.error(written.path, f"'{node.id}' ({node.kind}) has no input: add 'needs'")
         elif not node.inputs and node.outputs and node.id not in read:
             report.warning(written.path, f"nothing takes what '{node.id}' ({node.kind}) gives")
-
-
-def _check_tuned(spec: PipelineSpec, nodes: Mapping[str, GraphNode], report: Report) -> None:
-    """Report parameters that name a node to be tuned which is not there, or has nothing that can be tuned."""
-    for node in nodes.values():
-        for name, parameter in type(node.config).model_fields.items():
-            extra = parameter.json_schema_extra
-            if not isinstance(extra, dict) or extra.get("format") != NODE_FORMAT:
-                continue
-            path: Path = (*spec.nodes[node.id].path, "params", name)
-            target = getattr(node.config, name)
-            if target not in spec.nodes:
-                shown = report.show(path, target)
-                hint = "" if path in spec.document.variables else report.nearest(target, spec.nodes)
-                report.error(path, f"there is no node {shown}{hint}", of_value=True)
-            elif target in nodes and not tunable(type(nodes[target].config)):
-                message = f"nothing of '{target}' ({nodes[target].kind}) can be set while it runs"
-                report.warning(path, message, of_value=True)
 
 
 def _check_mode(spec: PipelineSpec, report: Report) -> None:

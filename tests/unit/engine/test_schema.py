@@ -121,3 +121,10 @@ def test_a_field_of_a_request_may_be_a_name_alone():
     assert fits(["audio", {"name": "subtitles", "required": False}])
     assert not fits([1])
     assert not fits([{"required": False}])
+
+
+def test_parameters_that_can_be_set_while_a_node_runs_are_marked_for_user_interfaces():
+    gain = pipeline_schema(default_registry())["$defs"]["params"]["$defs"]["audio::gain"]
+    assert gain["properties"]["gain"]["tunable"] is True
+    encoder = pipeline_schema(default_registry())["$defs"]["params"]["$defs"]["audio::opus::encoder"]["properties"]
+    assert all(encoder[name]["tunable"] is True for name in ("bitrate", "complexity", "application"))

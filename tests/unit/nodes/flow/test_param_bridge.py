@@ -5,8 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.channels import Channel
-from penstock.engine.load import check_text
-from penstock.errors import BadData, GraphError
+from penstock.errors import BadData
 from penstock.nodes.flow.param_bridge import ParamBridge, ParamBridgeConfig
 from penstock.nodes.flow.param_mapping import fill
 from penstock.packets import Binary, Custom, Segment, Text, Transcription
@@ -141,24 +140,6 @@ nodes:
         "bridge: 'dial' was not tuned: tune: nodes.dial.params.mark: must be at least 0, not -1",
     )
     assert Collect.kept["default"][-1].data[0] in (0, 3, 7)
-
-
-GRAPH = """
-nodes:
-  source: {{kind: 'core::file_reader', params: {{path: a}}}}
-  copy: {{kind: 'core::passthrough', needs: source}}
-  bridge: {{kind: 'core::param_bridge', params: {{target_node: {target}}}, needs: copy}}
-"""
-
-
-def test_a_target_that_is_not_there_is_an_error_of_the_file():
-    with pytest.raises(GraphError, match=r"target_node: there is no node 'coppy'; did you mean 'copy'\?"):
-        check_text(GRAPH.format(target="coppy"))
-
-
-def test_a_target_of_which_nothing_can_be_set_is_a_warning():
-    _, (warning,) = check_text(GRAPH.format(target="copy"))
-    assert "nothing of 'copy' (core::passthrough) can be set while it runs" in str(warning)
 
 
 @pytest.mark.parametrize("params", [{"target_node": ""}, {"target_node": "x", "mode": "template"}, {}])
