@@ -80,7 +80,7 @@ def test_messages_come_on_standard_input_too(recording, tmp_path):
     first, second = map(json.loads, done.stdout.splitlines())
     assert first == {"answer": "tune", "id": 1, "ok": True, "nodes": {"pace": {"speed": 1000.0}}}
     assert (second["id"], second["ok"]) == (2, False)
-    assert "pace: speed is 1000.0 now" in done.stderr
+    assert "tuned" not in done.stderr  # a bridge may tune fifty times a second: that is for the log
 
 
 def test_a_message_without_end_is_refused_and_the_run_goes_on(recording, tmp_path):

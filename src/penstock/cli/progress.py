@@ -9,7 +9,6 @@ from penstock.cli.console import emit, human_bytes, say, silence
 from penstock.telemetry import (
     NODE_STATE,
     NODE_STATS,
-    NODE_TUNED,
     NODE_WARNING,
     OBJECT_ABORTED,
     OBJECT_COMMITTED,
@@ -71,8 +70,6 @@ class HumanProgress:
             say(f"warning: {event.node}: {fields['message']}")
         elif event.name == NODE_STATE and fields["state"] == "recovering":
             say(f"{event.node}: recovering: {fields.get('reason', '')}")
-        elif event.name == NODE_TUNED:
-            say(f"{event.node}: {', '.join(f'{name} is {value}' for name, value in fields['params'].items())} now")
         elif event.name == OBJECT_COMMITTED:
             say(f"committed {fields['url']}, {human_bytes(fields['size'])}, {fields['digest']}")
         elif event.name == OBJECT_CONTINUED:

@@ -28,7 +28,7 @@ class RunReport:
     """The result of a run.
 
     Attributes:
-        nodes: kind, state, reason and counters of each node.
+        nodes: kind, state, reason, counters, and what was tuned, of each node.
         objects: the result record of each object that was committed, in order.
         kept: the uploads that were left in the state directory: url, key, size, reason, place.
         error: the first error of the run, for a failed or cancelled one.

@@ -125,6 +125,7 @@ class NodeRecord:
         self.tunes += 1
         self.tuned.update(params)
         self._bus.publish(Event(NODE_TUNED, self.node_id, {"params": dict(params)}))
+        logger.info("%s %s", NODE_TUNED, self.node_id, extra={"fields": {"node": self.node_id, "params": dict(params)}})
 
     def as_dict(self) -> dict[str, Any]:
         """The node's line in a run report."""

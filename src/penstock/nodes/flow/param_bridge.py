@@ -5,8 +5,9 @@ are all that a packet holds: `{text: …}` of Text, with `segments` and `languag
 they are the template, in which `{{ text }}`, or another name in the packet's data, stands for the value of that name;
 text that is nothing but one of them becomes the value itself, such as a number. Other packets are dropped and counted.
 
-What the target does not take is a warning, and counted; the bridge goes on. The same is not set twice in a row. As a
-change may have to wait for its target, a side branch should be joined with `mode: best_effort`.
+What the target does not take is counted, and a warning if it is another mistake than the last one; the bridge goes on.
+The same parameters are not set twice in a row. As a change may have to wait for its target, a side branch should be
+joined with `mode: best_effort`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class ParamBridge(Node[ParamBridgeConfig]):
     async def run(self, ctx: NodeContext) -> None:
         """Set parameters until the input ends; what is gathered by then is still set."""
         self._latest: Any = None
+        self._refused = ""
         received = ctx.input()
         gathered: dict[str, Any] | None = None
         due = NEVER
@@ -115,7 +117,10 @@ class ParamBridge(Node[ParamBridgeConfig]):
             self._refuse("; ".join(map(str, refusal.findings)), ctx)
         else:
             self._latest = params
+            self._refused = ""
 
     def _refuse(self, why: str, ctx: NodeContext) -> None:
         ctx.errored()
-        ctx.warn(f"'{self.config.target_node}' was not tuned: {why}")
+        if why != self._refused:  # a stream of the same mistake is one warning
+            ctx.warn(f"'{self.config.target_node}' was not tuned: {why}")
+        self._refused = why

@@ -62,10 +62,10 @@ def test_what_a_value_holds_is_not_taken_for_a_template():
 
 
 async def test_a_packet_that_sets_nothing_is_a_warning_and_the_next_one_counts():
-    packets = [Custom("t", [1]), Custom("t", {"level": 1}), Custom("t", {"text": 2})]
+    packets = [Custom("t", [1]), *[Custom("t", {"level": 1})] * 3, Custom("t", {"text": 2})]
     tuned, ctx = await bridged(packets, mode="template", template={"gain": "{{ text }}"})
     assert tuned == [{"gain": 2}]
-    assert ctx.errors == 2
+    assert ctx.errors == 4
     assert ctx.warnings == [
         "'x' was not tuned: parameters are a mapping, not list",
         "'x' was not tuned: the template asks for 'text', and the packet has level",
