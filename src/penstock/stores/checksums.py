@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from penstock.errors import ConfigurationError
 from penstock.stores.base import Checksum
+from penstock.stores.file_bytes import in_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -103,11 +104,13 @@ def checksum_of(algorithm: str, body: Body) -> Checksum:
     if algorithm == "md5":
         digest = hashlib.md5(usedforsecurity=False)
         for piece in body:
-            digest.update(piece)
+            for step in in_steps(piece):
+                digest.update(step)
         return Checksum("md5", _base64(digest.digest()))
     crc = RunningCrc(algorithm)
     for piece in body:
-        crc.update(piece)
+        for step in in_steps(piece):
+            crc.update(step)
     return crc.checksum()
 
 
@@ -115,7 +118,8 @@ def crc_of(algorithm: str, body: Body) -> int:
     """The CRC of a whole body as a number."""
     crc = RunningCrc(algorithm)
     for piece in body:
-        crc.update(piece)
+        for step in in_steps(piece):
+            crc.update(step)
     return crc.value
 
 

@@ -1,6 +1,7 @@
 """The same transport under TLS, with certificates of an authority made for the test."""
 
 import asyncio
+import random
 import ssl
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 import trustme
 
 from penstock.errors import ConfigurationError
+from penstock.stores.file_bytes import file_view
 from penstock.stores.transport import Origin, ThreadTransport, TransportError
 from support.sockets import BIG, OK, closing, serving, talking
 
@@ -53,6 +55,24 @@ async def test_bodies_arrive_whole_on_a_kept_connection(wrap, ca_file, sizes):
     assert got == [b"".join(body)] * 2
     assert progress[-1] == sum(sizes)
     assert server.accepted == 1
+
+
+@pytest.mark.parametrize("size", [1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 1 << 20])
+async def test_what_lies_in_a_file_arrives_whole(wrap, ca_file, tmp_path, size):
+    data = random.Random(size).randbytes(size)
+    (tmp_path / "file").write_bytes(bytes(4096) + data)
+    got = []
+
+    def script(peer):
+        got.append(peer.request()[2])
+        peer.send(OK)
+
+    with (
+        file_view(tmp_path / "file", 4096, size) as view,
+        talking(script, wrap=wrap, ca_file=ca_file) as (_, transport),
+    ):
+        await transport.request("PUT", "/", {}, [b"head", view])
+    assert got == [b"head" + data]
 
 
 async def test_a_large_answer_arrives_whole(wrap, ca_file):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.stores.base import PartInfo
 from penstock.stores.durable.lines import DamagedJournal, Journal
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
 
     from penstock.stores.durable.directory import Lock, StateDirectory
     from penstock.stores.durable.limits import SpoolLimits
-    from penstock.stores.durable.slots import Slot
+    from penstock.stores.durable.slots import Found, Slot
 
 __all__ = ["load_spool"]
+
+READERS: Final = 2
+"""Slots that are read at once: a disk has some to read while another is checked."""
 
 
 def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = None) -> Spool:
@@ -111,13 +116,7 @@ def _slots(directory: Path, history: History, record: UploadRecord) -> dict[int,
         DamagedJournal: bytes that were accepted are not as they were written.
     """
     slots: dict[int, Slot] = {}
-    for path in sorted(directory.glob("slot-*")):
-        if not path.name.removeprefix("slot-").isdecimal():
-            continue  # not ours
-        try:
-            found = read_slot(path, after_power_loss=record.after_power_loss)
-        except ValueError as error:
-            raise DamagedJournal(str(error)) from error
+    for path, found in _found(directory, after_power_loss=record.after_power_loss):
         if found is None or found.part in history.gaps:
             continue
         if found.doubtful and not record.after_power_loss:  # the latest may have been of another part
@@ -129,3 +128,18 @@ def _slots(directory: Path, history: History, record: UploadRecord) -> dict[int,
         if found.slot is not None and not (found.missing and found.part in history.stored):
             slots[found.part] = found.slot
     return slots
+
+
+def _found(directory: Path, *, after_power_loss: bool) -> list[tuple[Path, Found | None]]:
+    """What the slots hold, in the order of their names.
+
+    Raises:
+        DamagedJournal: one is not as it was written.
+    """
+    paths = [path for path in sorted(directory.glob("slot-*")) if path.name.removeprefix("slot-").isdecimal()]
+    with ThreadPoolExecutor(READERS) as readers:
+        try:
+            found = list(readers.map(partial(read_slot, after_power_loss=after_power_loss), paths))
+        except ValueError as error:
+            raise DamagedJournal(str(error)) from error
+    return list(zip(paths, found, strict=True))

@@ -16,15 +16,15 @@ file whose pages exist costs a third of making it grow; what an earlier part has
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import struct
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from penstock.stores.checksums import crc_of
+from penstock.stores.checksums import RunningCrc
+from penstock.stores.file_bytes import file_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ MAGIC: Final = b"penstock slot 1\n"
 HEADER_BYTES: Final = 4096
 POSITIONS: Final = (512, 1024)
 IOV_MAX: Final = 1024
-POPULATE: Final = getattr(mmap, "MAP_POPULATE", 0)
+READ_BYTES: Final = 1 << 20
 
 _FACTS = struct.Struct("<QQQQ")
 _CHECK = struct.Struct("<I")
@@ -172,16 +172,12 @@ class Slot:
 
     @contextmanager
     def open(self) -> Iterator[Body]:
-        """The bytes of the part, mapped from the file for the length of a ``with``."""
+        """The bytes of the part where they are, in the file, for the length of a ``with``."""
         if not self.size:
             yield []
             return
-        with _mapped(self.path, HEADER_BYTES + self.size) as view:
-            body = view[HEADER_BYTES:]
-            try:
-                yield [body]
-            finally:
-                body.release()
+        with file_view(self.path, HEADER_BYTES, self.size) as view:
+            yield [view]
 
     def __repr__(self) -> str:
         return f"<Slot {self.path.name}: part {self.part}, {self.size} bytes>"
@@ -215,36 +211,51 @@ def read_slot(path: Path, *, after_power_loss: bool = False) -> Found | None:
         ValueError: it is no slot file, it is cut off, or both of its checkpoints are damaged.
         OSError: it cannot be read.
     """
-    size = path.stat().st_size
-    if size < HEADER_BYTES:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _read(descriptor, path, after_power_loss=after_power_loss)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, path: Path, *, after_power_loss: bool) -> Found | None:
+    head = os.pread(descriptor, HEADER_BYTES, 0)
+    if len(head) < HEADER_BYTES:
         if after_power_loss:
             return None
-        raise ValueError(f"{path.name} is cut off at byte {size}")
-    with _mapped(path, size) as view:
-        head = bytes(view[:HEADER_BYTES])
-        if after_power_loss and not head.strip(b"\0"):
-            return None
-        if not head.startswith(MAGIC):
-            raise ValueError(f"{path.name} is no slot file of this version")
-        fields = [bytes(view[at : at + CHECKPOINT_BYTES]) for at in POSITIONS]
-        marks = sorted(filter(None, map(_unpack, fields)), key=lambda mark: -mark.sequence)
-        damaged = sum(1 for field in fields if field.strip(b"\0")) - len(marks)
-        if not marks:
-            if damaged:
-                raise ValueError(f"both checkpoints of {path.name} are damaged")
-            return None
-        latest = marks[0]
-        holding = next((mark for mark in marks if mark.part == latest.part and _holds(view, mark)), None)
-        if holding is None:
-            return Found(latest.part, None, latest.size, bool(damaged))
-        return Found(latest.part, Slot(path, holding), latest.size - holding.size, bool(damaged))
+        raise ValueError(f"{path.name} is cut off at byte {len(head)}")
+    if after_power_loss and not head.strip(b"\0"):
+        return None
+    if not head.startswith(MAGIC):
+        raise ValueError(f"{path.name} is no slot file of this version")
+    fields = [head[at : at + CHECKPOINT_BYTES] for at in POSITIONS]
+    marks = sorted(filter(None, map(_unpack, fields)), key=lambda mark: -mark.sequence)
+    damaged = sum(1 for field in fields if field.strip(b"\0")) - len(marks)
+    if not marks:
+        if damaged:
+            raise ValueError(f"both checkpoints of {path.name} are damaged")
+        return None
+    latest = marks[0]
+    holding = next((mark for mark in marks if mark.part == latest.part and _holds(descriptor, mark)), None)
+    if holding is None:
+        return Found(latest.part, None, latest.size, bool(damaged))
+    return Found(latest.part, Slot(path, holding), latest.size - holding.size, bool(damaged))
 
 
-def _holds(view: memoryview, mark: Mark) -> bool:
-    if HEADER_BYTES + mark.size > len(view):
-        return False
-    with view[HEADER_BYTES : HEADER_BYTES + mark.size] as body:
-        return crc_of(ALGORITHM, [body]) == mark.crc
+def _holds(descriptor: int, mark: Mark) -> bool:
+    """Whether the bytes of a checkpoint are there; read, not mapped: a disk that fails is to be an error."""
+    crc = RunningCrc(ALGORITHM)
+    done = 0
+    with memoryview(bytearray(min(READ_BYTES, mark.size))) as buffer:
+        while done < mark.size:
+            with buffer[: mark.size - done] as room:
+                count = os.preadv(descriptor, [room], HEADER_BYTES + done)
+                if not count:
+                    return False
+                with room[:count] as piece:
+                    crc.update(piece)
+            done += count
+    return crc.value == mark.crc
 
 
 def _unpack(field: bytes) -> Mark | None:
@@ -264,19 +275,3 @@ def _write_all(descriptor: int, pieces: Sequence[bytes | memoryview], at: int) -
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written += more
     return total
-
-
-@contextmanager
-def _mapped(path: Path, size: int) -> Iterator[memoryview]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        mapping = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | POPULATE, prot=mmap.PROT_READ)
-    finally:
-        os.close(descriptor)
-    view = memoryview(mapping)
-    try:
-        yield view
-    finally:
-        view.release()
-        with suppress(BufferError):  # somebody still looks at the bytes; the mapping goes with them
-            mapping.close()

@@ -213,6 +213,7 @@ class ThreadTransport:
 
     def _end(self, connection: Connection, answer: http.client.HTTPResponse, hold: Hold) -> None:
         """Keep the connection for the next request, if the peer agrees."""
+        connection.wire.answered()
         hold.detach()
         connection.reused = True
         connection.idle_since = time.monotonic()

@@ -4,8 +4,13 @@ The time limit is on progress: each wait for the peer, to take bytes or to send 
 request as long as it likes. A blocking ``sendall`` with a socket timeout would bound the whole of it.
 
 Buffers go out unjoined: in the clear by ``sendmsg``; under TLS by a memory BIO, which encrypts 256 KiB at a time and so
-sends them with one system call, where an ``SSLSocket`` needs one for each record of 16 KiB.
-Reference: RFC 9112 §9, RFC 8446 §5.1.
+sends them with one system call, where an ``SSLSocket`` needs one for each record of 16 KiB. What lies in a file the
+kernel takes from there (``sendfile``), which is cheaper than to show it to us first.
+
+The kernel does not copy what it takes from a file: what has not been sent yet changes with it, even when the socket is
+closed, or the process at its end. A file may change when another request has carried the same bytes. So until there is
+an answer, closing the socket throws away what has not been sent (SO_LINGER).
+Reference: RFC 9112 §9, RFC 8446 §5.1, sendfile(2), socket(7).
 """
 
 from __future__ import annotations
@@ -15,18 +20,30 @@ import os
 import select
 import socket
 import ssl
+import struct
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from penstock.stores.base import Body
+from penstock.stores.file_bytes import FileBytes, file_behind, in_steps
 
 __all__ = ["PeerSpoke", "PlainWire", "TlsWire", "Wire"]
 
 IOV_MAX = 1024
 TLS_STEP = 256 << 10
 READ_SIZE = 64 << 10
+HAS_SENDFILE = sys.platform == "linux"
+NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+"""How a filesystem says that it has no ``sendfile``."""
+
+UNREADABLE = {errno.EIO, errno.EBADMSG, errno.ESTALE}
+"""What a disk may answer, also by way of a network or with checksums of its own, and a socket never does."""
+
+LINGER = struct.Struct("ii")
 
 
 class PeerSpoke(ConnectionError):
@@ -40,6 +57,7 @@ class PlainWire:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._lock = threading.Lock()
+        self._lent = False  # the socket may still hold pages of a file
         self.timeout_s = timeout_s
 
     def connect(self, address: Any) -> None:
@@ -57,7 +75,16 @@ class PlainWire:
 
         Raises:
             PeerSpoke: there is something to read, and no room to send more.
+            SpoolError: bytes lie in a file that cannot be read.
         """
+        for file, run in groupby(buffers, file_behind):
+            if file is None or not HAS_SENDFILE:
+                self._send_buffers(list(run), sent)
+            else:
+                for piece in run:
+                    self._send_file(file, piece, sent)
+
+    def _send_buffers(self, buffers: Body, sent: Callable[[int], None]) -> None:
         index, offset = 0, 0
         while index < len(buffers):
             window = buffers[index : index + IOV_MAX]
@@ -75,6 +102,26 @@ class PlainWire:
                 index += 1
             offset = taken
 
+    def _send_file(self, file: FileBytes, piece: Any, sent: Callable[[int], None]) -> None:
+        self._lend(lent=True)
+        done = 0
+        while done < len(file):
+            try:
+                taken = os.sendfile(self._socket.fileno(), file.descriptor, file.start + done, len(file) - done)
+            except BlockingIOError:
+                if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                    raise PeerSpoke from None
+                continue
+            except OSError as error:
+                if error.errno in NO_SENDFILE and not done:
+                    self._send_buffers([piece], sent)
+                    return
+                raise file.unreadable(error) if error.errno in UNREADABLE else error from error
+            if not taken:
+                raise file.cut_off(done)
+            sent(taken)
+            done += taken
+
     def send_some(self, buffers: Body) -> int:
         """Send what fits, waiting until something does; 0 says that the peer has spoken instead."""
         while True:
@@ -84,6 +131,10 @@ class PlainWire:
                 if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
                     return 0
 
+    def _lend(self, *, lent: bool) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER.pack(lent, 0))
+        self._lent = lent
+
     def readinto(self, buffer: Any) -> int:
         """Fill some of ``buffer``, waiting for the first byte; 0 is the end of the stream."""
         while True:
@@ -91,6 +142,11 @@ class PlainWire:
                 return self._socket.recv_into(buffer)
             except BlockingIOError:
                 self._wait(select.POLLIN)
+
+    def answered(self) -> None:
+        """The peer has answered a request, and so has all of it: what its bytes lay in may change."""
+        if self._lent:
+            self._lend(lent=False)
 
     @property
     def quiet(self) -> bool:
@@ -154,7 +210,7 @@ class TlsWire:
         """Send the buffers in order; see ``PlainWire.send``."""
         unsent = 0
         for buffer in buffers:
-            for piece in _steps(buffer):
+            for piece in in_steps(buffer, TLS_STEP):
                 unsent += self._tls.write(piece)
                 if self._outgoing.pending >= TLS_STEP:
                     self._flush()
@@ -178,6 +234,10 @@ class TlsWire:
                 self._fill()
             except ssl.SSLZeroReturnError:
                 return 0
+
+    def answered(self) -> None:
+        """See ``PlainWire.answered``."""
+        self._plain.answered()
 
     @property
     def quiet(self) -> bool:
@@ -222,17 +282,6 @@ class TlsWire:
                 self._incoming.write(room[:count])
             else:
                 self._incoming.write_eof()
-
-
-def _steps(buffer: bytes | bytearray | memoryview) -> Iterator[bytes | bytearray | memoryview]:
-    """A buffer in pieces of at most ``TLS_STEP``: a whole part would be encrypted into memory at once."""
-    if len(buffer) <= TLS_STEP:
-        yield buffer
-        return
-    with memoryview(buffer) as view:
-        for start in range(0, len(view), TLS_STEP):
-            with view[start : start + TLS_STEP] as piece:
-                yield piece
 
 
 Wire = PlainWire | TlsWire

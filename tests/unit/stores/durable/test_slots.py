@@ -90,6 +90,27 @@ def test_a_slot_that_was_half_made_is_made_again(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["slot-1"]
 
 
+@pytest.mark.parametrize("size", [slots.READ_BYTES - 1, slots.READ_BYTES, slots.READ_BYTES + 1])
+def test_every_byte_of_a_large_part_is_looked_at(slot, size):
+    data = random.Random(size).randbytes(size)
+    fill(slot, data)
+    assert contents(read_slot(slot.path).slot) == data
+    for at in (0, slots.READ_BYTES - 2, size - 1):
+        flip(slot.path, HEADER_BYTES + at)
+        assert read_slot(slot.path).missing == size
+        flip(slot.path, HEADER_BYTES + at)
+
+
+def test_a_disk_that_fails_is_an_error_and_not_the_end_of_the_process(slot, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fill(slot, b"bytes")
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        read_slot(slot.path)
+
+
 def test_a_slot_is_gone_on_with_by_another_process(slot):
     fill(slot, b"hello ")
     other = read_slot(slot.path).slot
