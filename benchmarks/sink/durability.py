@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import contenders
@@ -43,6 +43,7 @@ async def recovered(job: Job) -> dict[str, float]:
     """Take a stream into the spool while nothing answers, then recover it."""
     from penstock.stores.durable import Spool, StateDirectory, UploadRecord
     from penstock.stores.durable.recover import recover
+    from penstock.stores.layers.retry import RetryPolicy
     from penstock.stores.multipart import UploadOptions, open_upload
 
     options = UploadOptions(chunk_size=job.part, parts_in_flight=job.in_flight)
@@ -50,7 +51,10 @@ async def recovered(job: Job) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         state = StateDirectory(directory)
         spool = Spool.create(state, UploadRecord("benchmark", job.key, away.url, options=options))
-        async with open_upload(away, job.key, options, journal=spool) as upload:
+        hasty = replace(
+            options, retry=RetryPolicy(deadline_s=0.1)
+        )  # a writer waits a little until it knows of an outage
+        async with open_upload(away, job.key, hasty, journal=spool) as upload:
             async for batch in packets(job):
                 await upload.write_many(batch)
             await upload.keep("measured")
