@@ -130,8 +130,7 @@ def gather(buffers: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytes 
             continue
         step = max(1, JOINED_BYTES // max(1, largest))
         for start in range(0, len(group), step):
-            some = group[start : start + step]
-            yield b"".join(map(_flat, some)) if memoryview in {*map(type, some)} else b"".join(some)
+            yield _joined(group[start : start + step])
 
 
 def _owned(data: bytes | bytearray | memoryview) -> bytes | memoryview:
@@ -141,6 +140,13 @@ def _owned(data: bytes | bytearray | memoryview) -> bytes | memoryview:
     if isinstance(data, memoryview) and type(data.obj) is bytes and data.c_contiguous:
         return data.cast("B")
     return memoryview(data).tobytes()  # bytes() would take a number for a length
+
+
+def _joined(buffers: Sequence[bytes | bytearray | memoryview]) -> bytes:
+    try:
+        return b"".join(buffers)
+    except TypeError:  # rare enough that looking at each beforehand would cost more
+        return b"".join(map(_flat, buffers))
 
 
 def _flat(data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
