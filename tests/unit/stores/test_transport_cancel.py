@@ -13,11 +13,12 @@ from support.sockets import BIG, OK, closing, talking
 
 async def test_a_cancelled_upload_stops_on_the_wire_and_frees_its_buffers():
     taken = []
-    started = threading.Event()
+    started, cancelled = threading.Event(), threading.Event()
 
     def script(peer):
         peer.head()
         started.set()
+        cancelled.wait(10)  # the body is longer than what sockets hold, and so cannot have left before
         taken.append(peer.read_to_end())
 
     body = bytearray(BIG)
@@ -34,6 +35,7 @@ async def test_a_cancelled_upload_stops_on_the_wire_and_frees_its_buffers():
             await sending
         body.clear()  # fails while the thread holds a view of it
         assert not transport._busy
+        cancelled.set()
     assert taken[0] < BIG
 
 
