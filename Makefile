@@ -33,9 +33,9 @@ demo: $(READY)  ## text -> speech -> Ogg/Opus -> object on the local store, show
 test: $(READY)  ## all tests; starts the real servers they need
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-torture: $(READY)  ## kill -9 at random moments; KILLS=200 SEED=random MINUTES=15 STREAMS=3
+torture: $(READY)  ## kill -9 at random moments; KILLS=200 SEED=random MINUTES=15 STREAMS=3 OUTAGE=10
 	@cd tests && ../$(BIN)/python -m torture --kills $(or $(KILLS),200) --minutes $(or $(MINUTES),15) \
-	  --streams $(or $(STREAMS),3) $(if $(SEED),--seed $(SEED))
+	  --streams $(or $(STREAMS),3) --outage $(or $(OUTAGE),10) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY)  ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from penstock.testing.seaweedfs import running_seaweedfs
+from torture.outage import Outage, suffer
 from torture.place import place_at
 from torture.rounds import Tally, play_round
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0, help="after which it ends anyway")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next has the next")
     parser.add_argument("--streams", type=int, default=3, help="puts at once")
+    parser.add_argument("--outage", type=float, default=10.0, help="seconds for ten minutes of outage; 600 is no scale")
     given = parser.parse_args()
     seed = random.randrange(1 << 30) if given.seed is None else given.seed
     say(f"seed {seed}")
@@ -45,10 +47,15 @@ def main() -> int:
             for line in tally.wrong[told:]:
                 say(line)
             seed += 1
+        suffered = suffer(place, Outage(given.outage), random.Random(seed)) if given.outage else None
+    for line in suffered.wrong if suffered else ():
+        say(f"outage: {line}")
     say(f"torture: {tally}")
+    if suffered:
+        say(f"outage: {suffered}")
     if tally.kills < given.kills:
         say(f"only {tally.kills} of {given.kills} kills in {given.minutes:g} minutes")
-    return int(bool(tally.wrong) or bool(tally.lost) or bool(tally.orphans))
+    return int(bool(tally.wrong or tally.lost or tally.orphans or (suffered and suffered.wrong)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -55,23 +56,42 @@ class Hold:
         return self.met.wait(timeout_s)
 
 
+@dataclass(frozen=True)
+class Passed:
+    """A part that the store has taken.
+
+    Attributes:
+        number, size, crc: its number, and the size and the CRC-32 of the bytes that went through.
+        came: when its request came, in seconds of ``time.monotonic``.
+        overtaken: how many parts with lower numbers the store had not taken then.
+    """
+
+    number: int
+    size: int
+    crc: int
+    came: float
+    overtaken: int
+
+
 class Gate:
     """The proxy; what it does may be changed at any time.
 
     Attributes:
-        endpoint: where it listens.
+        endpoint: where it listens, unless it is ``shut``.
         refusal: status and code with which every request is answered, or those of which ``refused`` has the names.
         fault_rate: the share of requests that meet a fault, drawn by ``dice``.
         bytes_per_s: how fast all requests together are passed on.
         seen: how often each request has come.
         faults: how many requests have met a fault or a refusal.
+        parts: what was passed on of parts and taken by the store, in this order.
     """
 
     def __init__(self, upstream: str, dice: Random | None = None) -> None:
         url = urlsplit(upstream)
         self._upstream = (url.hostname or "", url.port or 80)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._address = self._listener.getsockname()
+        self.endpoint = f"http://127.0.0.1:{self._address[1]}"
         self.dice = dice or Random(0)
         self.refusal: tuple[int, str] | None = None
         self.refused: re.Pattern[str] | None = None
@@ -80,6 +100,7 @@ class Gate:
         self.bytes_per_s = 0.0
         self.seen: Counter[str] = Counter()
         self.faults = 0
+        self.parts: list[Passed] = []
         self._holds: list[Hold] = []
         self._lock = threading.Lock()
         self._pace = threading.Lock()
@@ -108,16 +129,26 @@ class Gate:
 
     def serve(self) -> None:
         """Accept connections until the listener is closed; each ends with its first request."""
+        listener = self._listener
         with suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
-    def close(self) -> None:
-        self.calm()
+    def shut(self) -> None:
+        """Refuse connections, until ``open``. Idempotent."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def open(self) -> None:
+        """Listen again at the same place, after ``shut``."""
+        self._listener = socket.create_server(self._address, backlog=256)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self) -> None:
+        self.calm()
+        self.shut()
 
     def _answer(self, client: socket.socket) -> None:
         client.settimeout(60)
@@ -125,6 +156,7 @@ class Gate:
             head, body = _read_head(client)
             if not head:
                 return
+            came = time.monotonic()
             method, target, _ = head.split(b" ", 2)
             name = name_of(method.decode(), target.decode())
             hold, fault = self._judge(name)
@@ -139,7 +171,7 @@ class Gate:
             if hold is not None and hold.when == "before":
                 _keep(hold)
                 return
-            answer = self._forward(head, body, client)
+            answer = self._forward(name, came, head, body, client)
             if hold is not None:
                 _keep(hold)
                 return
@@ -178,8 +210,12 @@ class Gate:
         line = f"HTTP/1.1 {status} {code}\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
         client.sendall(line.encode() + text)
 
-    def _forward(self, head: bytes, body: bytes, client: socket.socket) -> bytes:
+    def _forward(self, name: str, came: float, head: bytes, body: bytes, client: socket.socket) -> bytes:
         """Pass a request on, as it comes, and return the whole answer."""
+        number = int(name.split()[1]) if name.startswith("part ") else 0
+        size = crc = 0
+        with self._lock:
+            overtaken = len(set(range(1, number)) - {part.number for part in self.parts})
         with socket.create_connection(self._upstream, timeout=60) as store:
             store.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             for block in _rest(head, body, client):
@@ -187,10 +223,15 @@ class Gate:
                     with self._pace:
                         time.sleep(len(block) / bytes_per_s)
                 store.sendall(block)
-            answer = []
+                size, crc = size + len(block), zlib.crc32(block, crc)
+            pieces = []
             while data := store.recv(BLOCK):
-                answer.append(data)
-            return b"".join(answer)
+                pieces.append(data)
+        answer = b"".join(pieces)
+        if number and re.match(rb"HTTP/1\.1 200 ", answer):
+            with self._lock:
+                self.parts.append(Passed(number, size, crc, came, overtaken))
+        return answer
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:

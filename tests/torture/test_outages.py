@@ -1,14 +1,14 @@
 """The store away, restarted, refusing, forgetting and slow, while a stream goes on."""
 
-import random
 import re
 import signal
 import time
 
 import pytest
 
+from torture.outage import RATE, TURNS, Outage, suffer
 from torture.own_store import own_store
-from torture.place import MIB, place_at, wait_until
+from torture.place import MIB, place_at
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -84,26 +84,12 @@ def test_of_a_forgotten_upload_that_was_not_retained_is_said_what_is_lost_and_no
 
 
 def test_ten_minutes_of_refusals_at_20_mbit_s_are_spooled_and_drained_in_order(place, dice):
-    """Scaled by fifty: 12 s, here not waited for, of 125 MB/s; what counts is the 30 MiB that wait meanwhile."""
-    data = random.Random(2).randbytes(40 * MIB)
-    put = place.put("take", data[: 8 * MIB], dice, "--retry-deadline-s", "1", endless=True)
-    assert put.wait_for(lambda: put.has_said("uploaded"))
-    place.gate.refusal = (503, "SlowDown")
-    put.process.stdin.write(data[8 * MIB :])
-    assert put.wait_for(lambda: put.accepted == len(data) and put.has_said("recovering"))
-    stored = [one["bytes"] for one in put.events if one["event"] == "uploaded"][-1]
-    refused = place.gate.faults
-    wait_until(lambda: place.gate.faults > refused + 2)  # it goes on asking
-    assert stored <= 10 * MIB
-    assert put.process.poll() is None
-    place.gate.calm()
-    put.data = memoryview(data)
-    put.end_input()
-    assert put.join() == 0
-    assert place.found("take").body == data
-    names = [name for name in place.gate.seen if name.startswith("part ")]
-    assert sorted(names, key=lambda name: int(name.split()[1])) == [f"part {number}" for number in range(1, 9)]
-    assert place.left_in_state() == []
+    """On a clock that runs sixty times as fast; `make torture OUTAGE=600` has the whole length."""
+    suffered = suffer(place, Outage(lasts_s=10), dice)
+    assert suffered.wrong == []
+    assert suffered.fed >= 10 * RATE
+    assert suffered.behind == 0  # the input did not wait for the store
+    assert suffered.refused > TURNS  # which was asked again and again
 
 
 @pytest.mark.parametrize(("size", "request_name"), [(12 * MIB, "complete"), (MIB, "put"), (12 * MIB, "create")])

@@ -113,7 +113,10 @@ def _command(home: Path, ports: list[int]) -> list[str]:
         "master.port": master,
         "master.port.grpc": master_grpc,
         "master.volumeSizeLimitMB": 256,
-        "master.electionTimeout": "1s",
+        # A master that is alone need not wait long for others; and a volume server that finds none ready looks again
+        # only after five seconds.
+        "master.electionTimeout": "200ms",
+        "master.heartbeatInterval": "50ms",
         "volume.port": volume,
         "volume.port.grpc": volume_grpc,
         "volume.max": 2000,
