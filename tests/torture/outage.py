@@ -159,7 +159,7 @@ def _has_said(put: Put, text: str) -> bool:
 
 def _compare(place: Place, stream: _Stream) -> Iterator[str]:
     """What is wrong with the object, and with the parts that went through the gate."""
-    body = place.client.get_object(Bucket=place.bucket, Key="outage")["Body"]
+    body = place.client.get_object(Bucket=place.bucket, Key=place.prefix + "outage")["Body"]
     digest = hashlib.sha256()
     for block in body.iter_chunks(MIB):
         digest.update(block)

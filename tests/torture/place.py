@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -48,10 +49,11 @@ class Found:
 
 @dataclass
 class Place:
-    """A bucket behind a gate, and a state directory."""
+    """A directory of a bucket behind a gate, and a state directory."""
 
     store: SeaweedFS
     bucket: str
+    prefix: str
     gate: Gate
     state: Path
     client: Any
@@ -70,7 +72,9 @@ class Place:
     def put(self, key: str, data: bytes | memoryview, dice: random.Random, *options: str, **how: bool) -> Put:
         """Start a durable put of standard input; ``how`` as for ``Put``."""
         own = ["--endpoint", self.gate.endpoint, "--durability", "crash", "--state", str(self.state)]
-        return Put(memoryview(data), [f"s3://{self.bucket}/{key}", *own, *options], self.environ, dice, **how)
+        return Put(
+            memoryview(data), [f"s3://{self.bucket}/{self.prefix}{key}", *own, *options], self.environ, dice, **how
+        )
 
     def recover(self) -> Recovering:
         """Start a recover."""
@@ -89,7 +93,7 @@ class Place:
     def found(self, key: str) -> Found:
         """The object under a key, as another client sees it; asked past the gate."""
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return Found(None)
@@ -99,20 +103,20 @@ class Place:
 
     def open_uploads(self, key: str = "") -> list[tuple[str, str]]:
         """Key and id of the uploads that the store has open."""
-        listed = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=key).get("Uploads") or []
-        return [(one["Key"], one["UploadId"]) for one in listed]
+        answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix + key)
+        return [(one["Key"].removeprefix(self.prefix), one["UploadId"]) for one in answer.get("Uploads") or []]
 
     def abort_uploads(self) -> int:
         """Abort all of them behind everybody's back; returns how many."""
         uploads = self.open_uploads()
         for key, upload_id in uploads:
-            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.prefix + key, UploadId=upload_id)
         return len(uploads)
 
     def forget(self, key: str) -> None:
         """Make room: delete an object that was looked at."""
         for name in (key, f"{key}.incomplete"):
-            self.client.delete_object(Bucket=self.bucket, Key=name)
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + name)
 
     def left_in_state(self) -> list[str]:
         """The uploads that the state directory still has, in whatever condition."""
@@ -122,15 +126,16 @@ class Place:
 
     def _exists(self, key: str) -> bool:
         return any(
-            one["Key"] == key for one in self.client.list_objects_v2(Bucket=self.bucket, Prefix=key).get("Contents", ())
+            one["Key"] == self.prefix + key
+            for one in self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix + key).get("Contents", ())
         )
 
 
 @contextmanager
 def place_at(store: SeaweedFS, state: Path, dice: random.Random | None = None) -> Iterator[Place]:
-    """A new bucket in a running store, behind a gate of its own."""
+    """A new directory of a running store, behind a gate of its own; in one bucket, as another takes it a second."""
     with s3_client(store) as client, gate_to(store.endpoint, dice) as gate:
-        yield Place(store, store.make_bucket(), gate, state, client)
+        yield Place(store, store.make_bucket("torture"), f"{uuid.uuid4().hex[:8]}/", gate, state, client)
 
 
 def wait_until(condition: Any, timeout_s: float = 30) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torture.forked import Forked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from random import Random
 
-PENSTOCK = [sys.executable, "-m", "penstock"]
 PIECES = (1, 100, 4096, 65536, 1 << 20)
 
 
@@ -56,14 +55,8 @@ class Put:
         self._changed = threading.Condition()
         self._sizes = [dice.randint(1, dice.choice(PIECES)) for _ in range(64)]
         self._endless, self._resume = endless, resume
-        self.process = subprocess.Popen(
-            [*PENSTOCK, "put", "-", *arguments, "--json", *(["--resume"] if resume else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, **environ},
-        )
+        command = ["put", "-", *arguments, "--json", *(["--resume"] if resume else [])]
+        self.process = Forked(command, {**os.environ, **environ})
         self.complaints = b""
         works = (self._feed, self._listen, self._listen_to_complaints)
         self._threads = [threading.Thread(target=work, daemon=True) for work in works]
@@ -140,15 +133,10 @@ class Recovering:
 
     state: Path
     environ: Mapping[str, str]
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: Forked = field(init=False)
 
     def __post_init__(self) -> None:
-        self.process = subprocess.Popen(
-            [*PENSTOCK, "recover", "--state", str(self.state), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **self.environ},
-        )
+        self.process = Forked(["recover", "--state", str(self.state), "--json"], {**os.environ, **self.environ})
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -157,10 +145,7 @@ class Recovering:
 
     def join(self, timeout_s: float = 120) -> tuple[list[dict[str, Any]], int]:
         """Its outcomes and its exit code."""
-        try:
-            said, complaints = self.process.communicate(timeout=timeout_s)
-        finally:
-            self.process.kill()
+        said, complaints = self.process.communicate(timeout_s)
         outcomes = [json.loads(line) for line in said.splitlines()]
         if b"Traceback" in complaints:
             raise AssertionError(complaints.decode())

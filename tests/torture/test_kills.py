@@ -30,11 +30,11 @@ def test_the_torture_finds_what_is_lost(place, dice):
         (whole[:-1], f"{len(whole)} bytes were accepted, but the object has {len(whole) - 1}"),
         (bytes(len(whole)), "the object is not a prefix of the input"),
     ]:
-        place.client.put_object(Bucket=place.bucket, Key="take", Body=bytes(body))
+        place.client.put_object(Bucket=place.bucket, Key=place.prefix + "take", Body=bytes(body))
         tally = Tally()
         assert judge(place, "take", put, code, tally) == said
         assert tally.lost > 0
-    place.client.create_multipart_upload(Bucket=place.bucket, Key="take")
+    place.client.create_multipart_upload(Bucket=place.bucket, Key=place.prefix + "take")
     tally = Tally()
     assert "open uploads" in judge(place, "take", put, code, tally)
     assert tally.orphans == 1
