@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from penstock.testing.seaweedfs import running_seaweedfs
 from torture.outage import Outage, suffer
+from torture.own_store import own_store
 from torture.place import place_at
 from torture.rounds import Tally, play_round
 
@@ -38,12 +38,12 @@ def main() -> int:
     tally = Tally()
     with (
         tempfile.TemporaryDirectory(prefix="penstock-torture-") as home,
-        running_seaweedfs(Path(home) / "store") as store,
-        place_at(store, Path(home) / "state") as place,
+        own_store(Path(home) / "store") as store,
+        place_at(store.server, Path(home) / "state") as place,
     ):
         while tally.kills < given.kills and time.monotonic() - tally.begun < given.minutes * 60:
             told = len(tally.wrong)
-            play_round(place, seed, tally, streams=given.streams)
+            play_round(place, seed, tally, streams=given.streams, own=store)
             for line in tally.wrong[told:]:
                 say(line)
             seed += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import time
 import uuid
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from support.clients import s3_client
+from torture.forked import Forked
 from torture.gate import Gate, gate_to
 from torture.processes import Put, Recovering
 
@@ -57,17 +60,19 @@ class Place:
     gate: Gate
     state: Path
     client: Any
-    taken: int = 0
 
     @property
     def environ(self) -> dict[str, str]:
         """The credentials."""
         return {"AWS_ACCESS_KEY_ID": self.store.access_key_id, "AWS_SECRET_ACCESS_KEY": self.store.secret_access_key}
 
+    @property
+    def _environ(self) -> dict[str, str]:
+        return {**os.environ, **self.environ}
+
     def key(self) -> str:
         """A new key."""
-        self.taken += 1
-        return f"take-{self.taken}"
+        return f"take-{uuid.uuid4().hex[:8]}"
 
     def put(self, key: str, data: bytes | memoryview, dice: random.Random, *options: str, **how: bool) -> Put:
         """Start a durable put of standard input; ``how`` as for ``Put``."""
@@ -79,6 +84,13 @@ class Place:
     def recover(self) -> Recovering:
         """Start a recover."""
         return Recovering(self.state, self.environ)
+
+    def sweep(self) -> int:
+        """End what the store has open here and nobody can go on with; returns how many uploads."""
+        place = [f"s3://{self.bucket}/{self.prefix}", "--endpoint", self.store.endpoint, "--state", str(self.state)]
+        sweeping = Forked(["sweep", *place, "--older-than", "0s", "--all", "--yes", "--json"], self._environ)
+        said, _ = sweeping.communicate(60)
+        return sum(json.loads(line)["outcome"] == "ended" for line in said.splitlines())
 
     def recover_all(self, rounds: int = 6) -> list[dict[str, Any]]:
         """Recover until nothing is left to be done, and return all outcomes."""

@@ -1,12 +1,11 @@
 """The disk of the state directory: full while a stream goes on, and with other bytes than were written."""
 
-import os
 import random
-import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 import pytest
 
+from torture.damage import HARMS, fill, small_disk
 from torture.place import MIB, place_at
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -14,23 +13,23 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 SEEDS = [11, random.SystemRandom().randrange(1 << 30)]
 
 
-@contextmanager
-def small_disk(directory, size):
-    """A file system of so many bytes."""
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a small tmpfs cannot be mounted here: that takes root")
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a small one, which takes root."""
+    with ExitStack() as stack:
+
+        def make(size):
+            if not stack.enter_context(small_disk(tmp_path / "disk", size)):
+                pytest.skip("a small tmpfs cannot be mounted here: that takes root")
+            return tmp_path / "disk"
+
+        yield make
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_full_disk_holds_up_the_input_and_loses_nothing(seaweedfs, tmp_path, dice, killed):
+def test_a_full_disk_holds_up_the_input_and_loses_nothing(seaweedfs, disk, dice, killed):
     data = dice.randbytes(30 * MIB)
-    with small_disk(tmp_path / "disk", 12 * MIB) as disk, place_at(seaweedfs, disk / "state") as place:
+    with place_at(seaweedfs, disk(12 * MIB) / "state") as place:
         hold = place.gate.hold("part 1", "before")
         put = place.put("take", data, dice, endless=True)
         assert hold.wait()
@@ -53,9 +52,10 @@ def test_a_full_disk_holds_up_the_input_and_loses_nothing(seaweedfs, tmp_path, d
         assert place.left_in_state() == []
 
 
-def test_a_disk_that_is_full_at_the_start_is_said(seaweedfs, tmp_path, dice):
-    with small_disk(tmp_path / "disk", 64 * 1024) as disk, place_at(seaweedfs, disk / "state") as place:
-        (disk / "other").write_bytes(bytes(64 * 1024))
+def test_a_disk_that_is_full_at_the_start_is_said(seaweedfs, disk, dice):
+    small = disk(64 * 1024)
+    fill(small, 0)
+    with place_at(seaweedfs, small / "state") as place:
         put = place.put("take", dice.randbytes(MIB), dice)
         assert put.join() == 1
         failed = put.events[-1]
@@ -64,37 +64,21 @@ def test_a_disk_that_is_full_at_the_start_is_said(seaweedfs, tmp_path, dice):
         assert place.found("take").body is None
 
 
-def flip_a_bit(path, dice):
-    """Change a bit; False if the file has none."""
-    size = path.stat().st_size
-    if not size:
-        return False
-    at = dice.randrange(size)
-    with path.open("r+b") as file:
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ 1 << dice.randrange(8)]))
-    return True
-
-
 @pytest.mark.parametrize("file", ["upload.json", "journal", "slot-1", "slot-3"])
-@pytest.mark.parametrize("number", range(len(SEEDS)))
-def test_a_bit_that_has_changed_makes_no_wrong_object_and_stops_no_other(place, file, number):
+@pytest.mark.parametrize(("how", "number"), [("flip", 0), ("flip", 1), ("cut", 1)])
+def test_a_file_that_is_damaged_makes_no_wrong_object_and_stops_no_other(place, file, how, number):
     """Healed, as the store has the part or nobody needs it, or set aside with the reason: seed by seed."""
     dice = random.Random(SEEDS[number])
-    puts = {}
-    for key in ("sound", "damaged"):
-        puts[key] = put = place.put(key, dice.randbytes(13 * MIB), dice, endless=True)
-        assert put.wait_for(lambda put=put: put.accepted == len(put.data))
+    puts = {key: place.put(key, dice.randbytes(13 * MIB), dice, endless=True) for key in ("sound", "damaged")}
     for put in puts.values():
+        assert put.wait_for(lambda put=put: put.accepted == len(put.data))
         put.kill()
     (damaged,) = [
         directory
         for directory in (place.state / "uploads").iterdir()
         if 'damaged"' in (directory / "upload.json").read_text()
     ]
-    assert flip_a_bit(damaged / file, dice)
+    assert HARMS[how](damaged / file, dice)
     outcomes, code = place.recover().join()
     assert place.found("sound").body == puts["sound"].data, SEEDS[number]
     found = place.found("damaged")

@@ -1,5 +1,6 @@
 """The store away, restarted, refusing, forgetting and slow, while a stream goes on."""
 
+import random
 import re
 import signal
 import time
@@ -9,6 +10,7 @@ import pytest
 from torture.outage import RATE, TURNS, Outage, suffer
 from torture.own_store import own_store
 from torture.place import MIB, place_at
+from torture.rounds import Tally, play_round
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -52,6 +54,14 @@ def test_a_store_that_is_killed_with_the_put_is_recovered_to_when_it_is_back(sto
         assert (place.found("take").body, place.found("take").marked) == (data, True)
         assert place.open_uploads() == []
         assert place.left_in_state() == []
+
+
+def test_a_store_that_is_killed_among_puts_that_are_loses_nothing(store, tmp_path):
+    tally = Tally()
+    with place_at(store.server, tmp_path / "state") as place:
+        play_round(place, random.SystemRandom().randrange(1 << 30), tally, mode="store killed", own=store)
+    assert tally.wrong == []
+    assert (tally.store_kills, tally.lost, tally.orphans) == (1, 0, 0)
 
 
 def test_an_upload_that_the_store_forgets_is_built_again_while_the_stream_goes_on(place, dice):
