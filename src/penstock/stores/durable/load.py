@@ -79,7 +79,9 @@ def _require_lost(lost: dict[int, StoredPart], history: History, slots: dict[int
 def _apply(history: History, fields: dict[str, Any]) -> None:
     event = fields["event"]
     if event == "opening":
-        history.key, history.others, history.opening = fields["key"], frozenset(fields["others"]), True
+        others = fields["others"]
+        history.key, history.opening = fields["key"], True
+        history.others = None if others is None else frozenset(others)
     elif event == "opened":
         history.key, history.upload_id, history.marked = fields["key"], fields["upload_id"], fields["marked"]
         history.opening = fields.get("strays", False)

@@ -45,7 +45,7 @@ class JournalNames:
         key: the object's key, likewise.
         upload_id: the store's handle of its present upload; empty if there is none.
         uploads: key and handle of every upload that it has opened.
-        others: if it is about to open one, those that were open under ``key`` already.
+        others: if it is about to open one, those that were open under ``key`` already, as far as is known.
     """
 
     place: Path
@@ -150,7 +150,7 @@ def _read(directory: Path, standing: Standing) -> JournalNames | None:
     for fields in filter(None, map(read_line, lines)):
         event = fields.get("event")
         if event == "opening":
-            key, others = fields.get("key", key), frozenset(fields.get("others", ()))
+            key, others = fields.get("key", key), frozenset(fields.get("others") or ())
         elif event == "opened":
             key, upload_id, others = fields.get("key", key), fields.get("upload_id", ""), None
             uploads[key, upload_id] = None

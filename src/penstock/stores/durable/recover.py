@@ -7,8 +7,7 @@ that the next one understands, and the lock lets one process at it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import (
@@ -22,6 +21,7 @@ from penstock.errors import (
 )
 from penstock.stores.durable.lines import DamagedJournal, OtherVersion
 from penstock.stores.durable.load import load_spool
+from penstock.stores.durable.plan import Recovered, Recovery, decide, history_of, plan_of, told
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
@@ -37,49 +37,8 @@ if TYPE_CHECKING:
     from penstock.stores.durable.limits import SpoolLimits
     from penstock.stores.durable.record import UploadRecord
     from penstock.stores.durable.spool import Spool
-    from penstock.stores.multipart.journal import History
 
 __all__ = ["Recovered", "Recovery", "recover"]
-
-
-class Recovery(StrEnum):
-    """What became of an upload."""
-
-    COMMITTED = "committed"
-    MARKED = "marked"  # committed, and marked as incomplete
-    ABORTED = "aborted"
-    EMPTY = "empty"  # nothing was accepted: nothing is made of it
-    KEPT = "kept"
-    SET_ASIDE = "set aside"
-    BUSY = "busy"  # it has a live owner
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What became of one upload.
-
-    Attributes:
-        token: its name.
-        outcome: what became of it, or would.
-        url, key: its object, where that could be read.
-        size: bytes that were accepted, as far as is known.
-        reason: why it was kept, set aside or dropped.
-        result: the record of the object, if this call has made it.
-        failed: it should have come to an end, but did not.
-    """
-
-    token: str
-    outcome: Recovery
-    url: str = ""
-    key: str = ""
-    size: int = 0
-    reason: str = ""
-    result: Mapping[str, Any] | None = None
-    failed: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
 
 async def recover(
@@ -151,27 +110,27 @@ class _Upload:
             return self._set_aside(describe(error))
         except OSError as error:
             return self._kept(f"it cannot be read: {describe(error)}")
-        plan = _decided(spool, self._decision)
+        plan = decide(spool, self._decision)
         if self._dry_run or plan is Recovery.KEPT:
-            return _told(spool, plan, reason="it waits for --resume" if plan is Recovery.KEPT else "")
+            return told(spool, plan, reason="it waits for --resume" if plan is Recovery.KEPT else "")
         if spool.history is not None and spool.history.committed is not None:
             self._state.remove(self._lock)
-            return _told(spool, plan, result=spool.history.committed)
+            return told(spool, plan, result=spool.history.committed)
         try:
             store = self._open_store(spool.record)
         except ConfigurationError as error:
-            return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
+            return told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         try:
             return await self._finish(spool, store, plan)
         except SpoolDamaged as error:
             return self._set_aside(describe(error), spool)
         except (StoreError, SpoolError, ConfigurationError) as error:
-            return _told(spool, Recovery.KEPT, reason=describe(error), failed=True)
+            return told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         finally:
             await store.aclose()
 
     async def _finish(self, spool: Spool, store: MultipartStore, plan: Recovery) -> Recovered:
-        history, record = _history(spool), spool.record
+        history, record = history_of(spool), spool.record
         await RetryLayer(store, RetryPolicy(deadline_s=2.0)).check()
         retrying = RetryLayer(store, record.options.retry)
         await end_strays_of(retrying, history)
@@ -183,13 +142,13 @@ class _Upload:
         async with open_upload(store, record.key, options, on_event=self._on_event, journal=spool) as upload:
             if plan in (Recovery.ABORTED, Recovery.EMPTY):
                 await upload.abort()
-                return _told(spool, plan)
+                return told(spool, plan)
             result = await upload.commit(incomplete=plan is Recovery.MARKED)
-            return _told(spool, plan, result=result.as_fields())
+            return told(spool, plan, result=result.as_fields())
 
     async def _found(self, spool: Spool, store: MultipartStore) -> Recovered | None:
         """The object, if the commit that had begun has made it."""
-        history = _history(spool)
+        history = history_of(spool)
         key = history.key or spool.record.key
         parts = [part.info for _, part in sorted(history.stored.items())]
         made = await find_committed(store, key, token=spool.token, size=history.object_size, parts=parts)
@@ -200,7 +159,7 @@ class _Upload:
         await name.release()
         result = {"url": spool.record.url, "key": key, "etag": made.etag, "size": made.size, "digest": history.digest}
         spool.committed(result)
-        return _told(spool, _plan(spool), result=result)
+        return told(spool, plan_of(spool), result=result)
 
     async def _require_not_replaced(self, spool: Spool, store: MultipartStore) -> None:
         """See that no other writer's object stands where ours may have been made already.
@@ -208,7 +167,7 @@ class _Upload:
         Raises:
             StoreError: one does, and the upload is gone, as it is once it has been completed.
         """
-        history = _history(spool)
+        history = history_of(spool)
         key = history.key or spool.record.key
         try:
             await store.list_parts(key, history.upload_id or "")
@@ -232,8 +191,8 @@ class _Upload:
         if self._dry_run:
             return Recovered(self._lock.directory.name, Recovery.SET_ASIDE, reason=reason, failed=True)
         token = self._lock.directory.name
-        if spool is not None and (upload_id := _history(spool).upload_id) is not None:
-            reason += f"; the store may still have upload {upload_id} of '{_history(spool).key}'"
+        if spool is not None and (upload_id := history_of(spool).upload_id) is not None:
+            reason += f"; the store may still have upload {upload_id} of '{history_of(spool).key}'"
         lock = self._lock if self._lock.held else self._state.take(self._lock.directory)  # a keep has let go of it
         if lock is None:
             return Recovered(token, Recovery.BUSY, reason="another process is at work on it")
@@ -243,56 +202,3 @@ class _Upload:
             reason += f"; it could not be set aside: {describe(error)}"
             return Recovered(token, Recovery.KEPT, reason=reason, failed=True)
         return Recovered(token, Recovery.SET_ASIDE, reason=f"{reason}; see {place}", failed=True)
-
-
-def _plan(spool: Spool) -> Recovery:
-    """What is to become of an upload."""
-    history = _history(spool)
-    if history.committed is not None:
-        return Recovery.MARKED if history.committed.get("incomplete") else Recovery.COMMITTED
-    if history.ended == "complete":
-        return Recovery.MARKED if history.lost_at_end else Recovery.COMMITTED
-    if history.ended == "aborted" or history.dropped:
-        return Recovery.ABORTED
-    if history.ended == "failed":
-        return Recovery.MARKED
-    if history.ended == "stopped" or spool.record.on_crash == "keep":
-        return Recovery.KEPT
-    if not history.size_accepted:
-        return Recovery.EMPTY
-    return Recovery.ABORTED if spool.record.on_crash == "abort" else Recovery.MARKED
-
-
-def _decided(spool: Spool, decision: Recovery | None) -> Recovery:
-    """What is to become of an upload, if a person has decided; of what is committed nothing else can be made."""
-    plan, history = _plan(spool), _history(spool)
-    if history.committed is None and decision is Recovery.ABORTED:
-        plan = Recovery.ABORTED
-    if decision is Recovery.MARKED and plan in (Recovery.KEPT, Recovery.ABORTED):
-        plan = Recovery.MARKED
-        history.ended = None if history.ended == "aborted" else history.ended
-    if plan is Recovery.ABORTED:
-        history.ended = "aborted"  # nothing of it is needed, so nothing that is missing is in the way
-    return plan
-
-
-def _history(spool: Spool) -> History:
-    if spool.history is None:
-        raise RuntimeError("the spool was not loaded")
-    return spool.history
-
-
-def _told(
-    spool: Spool,
-    outcome: Recovery,
-    *,
-    reason: str = "",
-    result: Mapping[str, Any] | None = None,
-    failed: bool = False,
-) -> Recovered:
-    history, record = _history(spool), spool.record
-    key = history.key or record.key
-    lost = history.lost_at_end or (history.missing if record.durability == "crash" else 0)
-    if lost and not reason:
-        reason = f"the machine lost its power, and with it {lost} bytes behind byte {history.size_accepted}"
-    return Recovered(record.token, outcome, record.url, key, history.size_accepted, reason, result, failed)

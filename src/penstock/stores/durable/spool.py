@@ -191,9 +191,9 @@ class Spool:
 
     # -- events ---------------------------------------------------------------------------------------
 
-    def opening(self, key: str, others: Sequence[str]) -> None:
-        """The upload is about to be opened under ``key``; ``others`` are open there."""
-        self._tell("opening", key=key, others=list(others))
+    def opening(self, key: str, others: Sequence[str] | None) -> None:
+        """The upload is about to be opened under ``key``; ``others`` are open there, if that is known."""
+        self._tell("opening", key=key, others=others)
 
     def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:
         """The upload is open; ``strays`` if others may be, which could not be ended."""

@@ -121,7 +121,7 @@ class History:
         upload_id: the store's handle, once there was one.
         marked: the upload was opened with metadata that say that it is incomplete.
         opening: the upload was about to be opened when the journal ends.
-        others: the uploads that were open under the key before.
+        others: the uploads that were open under the key before; None if that is not known.
         stored: acknowledged parts, by number.
         waiting: parts in the journal, by number; some may be stored, too.
         gaps: sizes of the parts that were given up, by number.
@@ -139,7 +139,7 @@ class History:
     upload_id: str | None = None
     marked: bool = False
     opening: bool = False
-    others: frozenset[str] = frozenset()
+    others: frozenset[str] | None = frozenset()
     stored: dict[int, StoredPart] = field(default_factory=dict)
     waiting: dict[int, WaitingPart] = field(default_factory=dict)
     gaps: dict[int, int] = field(default_factory=dict)
@@ -204,8 +204,8 @@ class UploadJournal(Protocol):
         """Wait until what was written is durable."""
         ...
 
-    def opening(self, key: str, others: Sequence[str]) -> None:
-        """The upload is about to be opened under ``key``; ``others`` are open there."""
+    def opening(self, key: str, others: Sequence[str] | None) -> None:
+        """The upload is about to be opened under ``key``; ``others`` are open there, if that is known."""
         ...
 
     def opened(self, key: str, upload_id: str, *, marked: bool, strays: bool = False) -> None:

@@ -35,15 +35,18 @@ def warn_of_stray(key: str, error: BaseException) -> None:
         logger.warning("an upload without parts may be left open under '%s': its id was lost", key)
 
 
-async def open_uploads(store: MultipartStore, key: str) -> list[str]:
-    """The ids of the uploads that are open under ``key``; none where the store does not list them, or not for us."""
+async def open_uploads(store: MultipartStore, key: str) -> frozenset[str] | None:
+    """The ids of the uploads that are open under ``key``; none where the store does not list them.
+
+    None if it does not list them for us: that is unknown, and says nothing of what is ours among those listed later.
+    """
     if not store.capability.lists_uploads:
-        return []
+        return frozenset()
     try:
-        return [upload.upload_id for upload in await _listed(store, key)]
+        return frozenset(upload.upload_id for upload in await _listed(store, key))
     except PermissionDenied as error:  # worth no upload: only a stray is not found then
         logger.warning("an upload of '%s' whose opening is not answered could not be found: %s", key, describe(error))
-        return []
+        return None
 
 
 async def _listed(store: MultipartStore, key: str) -> list[UploadInfo]:
@@ -88,18 +91,24 @@ async def end_strays(
 async def end_strays_of(store: MultipartStore, history: History) -> None:
     """The same, of what another process has begun; a failure is only worth a warning."""
     if history.opening and history.key is not None and history.created is not None:
-        known = {*history.others, history.upload_id or ""}
+        known = None if history.others is None else history.others | {history.upload_id or ""}
         until = history.latest or datetime.now(UTC)
         await try_end_strays(store, history.key, known=known, since=history.created, until=until)
 
 
 async def try_end_strays(
-    store: MultipartStore, key: str, *, known: Collection[str], since: datetime, until: datetime
+    store: MultipartStore, key: str, *, known: Collection[str] | None, since: datetime, until: datetime
 ) -> bool:
-    """The same, where a failure is only worth a warning; returns whether it worked."""
+    """The same, where a failure is only worth a warning; returns whether it worked.
+
+    Without ``known`` nothing is ended, as what is ours cannot be told from what was there before.
+    """
+    reason = "which were there before is not known, as the store did not list them then"
     try:
-        await end_strays(store, key, known=known, since=since, until=until)
+        if known is not None:
+            await end_strays(store, key, known=known, since=since, until=until)
+            return True
     except StoreError as error:
-        logger.warning("an upload without parts may be left open under '%s': %s", key, describe(error))
-        return False
-    return True
+        reason = describe(error)
+    logger.warning("an upload without parts may be left open under '%s': %s", key, reason)
+    return False

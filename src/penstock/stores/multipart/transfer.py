@@ -7,7 +7,6 @@ send parts, the parts' bytes stay with the state until they are stored: a transf
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,13 +17,13 @@ from penstock.stores.multipart.age import UploadAge
 from penstock.stores.multipart.failures import Failures
 from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name, stranded
+from penstock.stores.multipart.opening import Opening
 from penstock.stores.multipart.records import marked
 from penstock.stores.multipart.restore import reconcile
 from penstock.stores.multipart.sending import Sender
 from penstock.stores.multipart.settle import drop_upload, find_committed, is_ambiguous, verify
 from penstock.stores.multipart.shelter import shelter
 from penstock.stores.multipart.state import Phase, UploadState
-from penstock.stores.multipart.strays import may_leave_stray, open_uploads, try_end_strays, warn_of_stray
 from penstock.telemetry import logger
 
 if TYPE_CHECKING:
@@ -75,10 +74,7 @@ class Transfer:
         self._name = Name(self._store, key, options.if_exists, self._token)
         self._marker = Marker(self._store, self._token)
         self._stranded = False
-        self._opened_incomplete = False
-        self._lost_creates = 0
-        self._asked: datetime | None = None
-        self._known: set[str] | None = None
+        self._opening = Opening(self._store, self._name, options.properties, self.state, journal, self._token)
         self.sender = Sender(
             self._store,
             lambda: self.key,
@@ -112,7 +108,7 @@ class Transfer:
     async def reconcile(self, history: History) -> None:
         """Learn what the store has of an upload that another process has begun."""
         self._name.resume(history.key)
-        self._opened_incomplete = history.marked
+        self._opening.marked = history.marked
         assert self.journal is not None  # noqa: S101 - it is where the history comes from
         await reconcile(self._store, self.journal, history, self.key)
         if history.upload_id is not None:
@@ -123,37 +119,9 @@ class Transfer:
     async def _open(self, *, incomplete: bool = False) -> None:
         """Create the upload; a cancellation waits for its id, without which it could not be dropped."""
         self.state.move(Phase.OPENING)
-        await shelter(self._create(incomplete=incomplete), grace_s=self._options.grace_s)
-
-    async def _create(self, *, incomplete: bool) -> None:
-        asked = self._asked = self._asked or datetime.now(UTC)
-        lost_before = self._lost_creates
-        try:
-            await self._name.take()
-            if self.journal is not None:
-                if self._known is None:
-                    self._known = set(await open_uploads(self._store, self.key))
-                self.journal.opening(self.key, sorted(self._known))
-                await self.journal.settle()
-            upload_id = await self._store.create_multipart(
-                self.key,
-                marked(self._options.properties, self._token, incomplete=incomplete),
-                checksum=self._digest.whole_algorithm,
-            )
-        except BaseException as error:
-            self.state.move(Phase.BUFFERING)
-            if self.journal is None:  # whoever goes on with a journal finds it
-                warn_of_stray(self.key, error)
-            raise
-        self._opened_incomplete = incomplete
-        self.state.opened(upload_id)
+        creating = self._opening.create(incomplete=incomplete, checksum=self._digest.whole_algorithm)
+        await shelter(creating, grace_s=self._options.grace_s)
         self.age.begin()
-        known = {upload_id, *(self._known or ())}
-        strays = self._lost_creates > lost_before and not await try_end_strays(
-            self._store, self.key, known=known, since=asked, until=datetime.now(UTC)
-        )
-        if self.journal is not None:  # not before: until then ours is one of those to be ended
-            self.journal.opened(self.key, upload_id, marked=incomplete, strays=strays)
 
     @property
     def fits_one_put(self) -> bool:
@@ -194,7 +162,7 @@ class Transfer:
             if self.state.upload_id is None:
                 await self._open(incomplete=incomplete)
             await self.sender.send_all()
-            if incomplete and not (self._opened_incomplete and self._store.capability.properties):
+            if incomplete and not (self._opening.marked and self._store.capability.properties):
                 await self._marker.put(self.key, self.state.object_bytes)
             try:
                 return await self._complete()
@@ -295,5 +263,5 @@ class Transfer:
         self.retries += 1
         logger.info("%s failed, try %d follows in %.1f s: %s", call, tries + 1, wait_s, error.reason)
         self._on_retry(error)
-        if call.operation == "create_multipart" and may_leave_stray(error):
-            self._lost_creates += 1
+        if call.operation == "create_multipart":
+            self._opening.failed(error)
