@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import ConfigurationError
-from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.lines import Journal, reserve_for
 from penstock.stores.durable.syncing import sync_directory
 from penstock.telemetry import logger
 
@@ -143,7 +143,7 @@ class StateDirectory:
             making.mkdir(mode=0o700)
             lock = Lock.take_new(making)
             record.write(making)
-            Journal.create(making / "journal")
+            Journal.create(making / "journal", reserve_for(record.url))
             lock.directory = making.rename(self.uploads / record.token)
             sync_directory(lock.directory)
             sync_directory(self.uploads)

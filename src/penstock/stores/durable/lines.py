@@ -17,13 +17,21 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DamagedJournal", "Journal", "OtherVersion", "pack_line", "read_line"]
+__all__ = ["DamagedJournal", "Journal", "OtherVersion", "pack_line", "read_line", "reserve_for"]
 
 FILL: Final = b"\t"
 """What is behind the lines."""
 
 RESERVE_BYTES: Final = 1024
-"""Tabs that are kept ahead; a line of an object's result has about 600 bytes."""
+"""Tabs that are kept ahead for a line without names: that of an object's result has about 600 bytes."""
+
+NAMES: Final = 4
+"""How often a line has the object's URL, its key, or a name made of it, at most."""
+
+
+def reserve_for(url: str) -> int:
+    """Bytes of the longest line in the journal of an object with this URL, as text that JSON has escaped is."""
+    return RESERVE_BYTES + NAMES * len(json.dumps(url))
 
 
 class DamagedJournal(ValueError):
@@ -58,12 +66,13 @@ class Journal:
     Args:
         path: where it is.
         end: its size without the tabs, as ``read`` has told it.
+        reserve_bytes: room that is kept for lines to come; see ``reserve_for``.
     """
 
-    __slots__ = ("_end", "path")
+    __slots__ = ("_end", "_reserve_bytes", "path")
 
     @classmethod
-    def create(cls, path: Path) -> Journal:
+    def create(cls, path: Path, reserve_bytes: int = RESERVE_BYTES) -> Journal:
         """Make the file, without an event.
 
         Raises:
@@ -71,14 +80,15 @@ class Journal:
         """
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _pwrite(descriptor, FILL * RESERVE_BYTES, 0)
+            _pwrite(descriptor, FILL * reserve_bytes, 0)
         finally:
             os.close(descriptor)
-        return cls(path)
+        return cls(path, 0, reserve_bytes)
 
-    def __init__(self, path: Path, end: int = 0) -> None:
+    def __init__(self, path: Path, end: int = 0, reserve_bytes: int = RESERVE_BYTES) -> None:
         self.path = path
         self._end = end
+        self._reserve_bytes = reserve_bytes
 
     def append(self, event: str, **fields: Any) -> None:
         """Write an event down.
@@ -93,7 +103,7 @@ class Journal:
             _pwrite(descriptor, line, self._end)
             self._end += len(line)
             with suppress(OSError):  # then the next line has to find room for itself
-                _pwrite(descriptor, FILL * RESERVE_BYTES, self._end)
+                _pwrite(descriptor, FILL * self._reserve_bytes, self._end)
         finally:
             os.close(descriptor)
 
@@ -106,11 +116,14 @@ class Journal:
             os.close(descriptor)
 
     @classmethod
-    def read(cls, path: Path, *, after_power_loss: bool = False) -> tuple[Journal, list[dict[str, Any]]]:
+    def read(
+        cls, path: Path, reserve_bytes: int = RESERVE_BYTES, *, after_power_loss: bool = False
+    ) -> tuple[Journal, list[dict[str, Any]]]:
         """Open a journal that is there, and the events in it.
 
         Args:
             path: where it is.
+            reserve_bytes: room that is kept for lines to come.
             after_power_loss: what was not synced may be missing, the file itself included, and the last line torn
                 anywhere, not only at its end.
 
@@ -136,7 +149,7 @@ class Journal:
                 break
             events.append(fields)
             end = feed + 1
-        return cls(path, end), events
+        return cls(path, end, reserve_bytes), events
 
 
 def _may_be_torn(tail: bytes, *, after_power_loss: bool) -> bool:

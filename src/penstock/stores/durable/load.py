@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.stores.base import PartInfo
-from penstock.stores.durable.lines import DamagedJournal, Journal
+from penstock.stores.durable.lines import DamagedJournal, Journal, reserve_for
 from penstock.stores.durable.record import UploadRecord
 from penstock.stores.durable.slots import read_slot
 from penstock.stores.durable.spool import Spool
@@ -36,7 +36,8 @@ def load_spool(state: StateDirectory, lock: Lock, limits: SpoolLimits | None = N
     """
     directory = lock.directory
     record = UploadRecord.read(directory)
-    journal, events = Journal.read(directory / "journal", after_power_loss=record.after_power_loss)
+    reserve = reserve_for(record.url)
+    journal, events = Journal.read(directory / "journal", reserve, after_power_loss=record.after_power_loss)
     history, lost = _history(events)
     history.after_power_loss = record.after_power_loss
     history.latest = datetime.fromtimestamp(journal.path.stat().st_mtime, UTC)

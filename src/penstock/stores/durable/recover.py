@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import (
+    AlreadyExists,
     ConfigurationError,
     NotFound,
     SpoolDamaged,
@@ -25,7 +26,7 @@ from penstock.stores.durable.plan import Recovered, Recovery, decide, history_of
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
-from penstock.stores.multipart.settle import find_committed, is_of_another
+from penstock.stores.multipart.settle import drop_upload, find_committed, is_of_another
 from penstock.stores.multipart.strays import end_strays_of
 from penstock.stores.offload import run_to_end
 
@@ -124,6 +125,9 @@ class _Upload:
             return await self._finish(spool, store, plan)
         except SpoolDamaged as error:
             return self._set_aside(describe(error), spool)
+        except AlreadyExists as error:
+            ways = f"`penstock recover` finishes it once that is out of the way, `--abort {spool.token}` gives it up"
+            return told(spool, Recovery.KEPT, reason=f"{describe(error)}; {ways}", failed=True)
         except (StoreError, SpoolError, ConfigurationError) as error:
             return told(spool, Recovery.KEPT, reason=describe(error), failed=True)
         finally:
@@ -151,9 +155,12 @@ class _Upload:
         history = history_of(spool)
         key = history.key or spool.record.key
         parts = [part.info for _, part in sorted(history.stored.items())]
-        made = await find_committed(store, key, token=spool.token, size=history.object_size, parts=parts)
+        size, digest = history.object_size, history.digest
+        made = await find_committed(store, key, token=spool.token, size=size, parts=parts, digest=digest)
         if made is None:
             return None
+        if history.upload_id is not None:  # a store that died too may not have got to its end
+            await drop_upload(store, key, history.upload_id)
         name = Name(store, key, spool.record.options.if_exists, spool.token)
         name.settle(key)
         await name.release()

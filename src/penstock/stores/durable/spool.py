@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import SpoolError
 from penstock.stores.durable.buffer import SpoolBuffer
 from penstock.stores.durable.limits import SpoolLimits
-from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.lines import Journal, reserve_for
 from penstock.stores.durable.retained import Retained
 from penstock.stores.durable.rounds import SyncRound
 from penstock.stores.durable.spares import Spares
@@ -63,7 +63,7 @@ class Spool:
         self._lock = lock
         self._limits = limits or SpoolLimits()
         self._syncs = record.durability == "power"
-        self._journal = journal or Journal(lock.directory / "journal")
+        self._journal = journal or Journal(lock.directory / "journal", 0, reserve_for(record.url))
         self._slots = dict(slots or {})
         made = max((slot.number for slot in self._slots.values()), default=0)
         self._spares = Spares(lock.directory, self._limits.spare_slots, made)
@@ -93,15 +93,17 @@ class Spool:
     @property
     def resumable(self) -> bool:
         """Whether its input may go on: it has not ended, or only to be resumed."""
-        history = self.history
-        return history is None or (
-            history.ended in (None, "stopped") and history.committed is None and not history.dropped
-        )
+        return self.history is None or self.history.resumable
 
     @property
     def place(self) -> str:
         """Its directory."""
         return str(self._lock.directory)
+
+    @property
+    def parts(self) -> set[int]:
+        """The numbers of the parts of which it has bytes."""
+        return set(self._slots)
 
     def has_room(self, size: int) -> bool:
         """Whether ``size`` bytes more may be held; one part always, however large parts have become."""

@@ -153,6 +153,11 @@ class History:
     dropped: bool = False
 
     @property
+    def resumable(self) -> bool:
+        """Whether the input may go on."""
+        return self.ended in (None, "stopped") and self.committed is None and not self.dropped
+
+    @property
     def object_size(self) -> int:
         """Bytes of the object, once the input has ended; 0 before."""
         return 0 if self.size is None else self.size - sum(self.gaps.values())
@@ -190,6 +195,11 @@ class UploadJournal(Protocol):
     @property
     def place(self) -> str:
         """Where it is, for people."""
+        ...
+
+    @property
+    def parts(self) -> set[int]:
+        """The numbers of the parts of which it has bytes."""
         ...
 
     def buffer(self, digest: UploadDigest) -> PartBuffer:

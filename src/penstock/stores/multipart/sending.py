@@ -218,6 +218,11 @@ class Sender:
             self._state.drop(part)
         return part
 
+    @property
+    def has_all(self) -> bool:
+        """Whether the bytes of every part are still in the journal."""
+        return self._journal is not None and self._journal.parts >= {one.number for one in self._state.every_part({})}
+
     def rebuild(self, error: UploadGone) -> None:
         """Let all parts of an upload that the store has lost wait again.
 
@@ -227,10 +232,7 @@ class Sender:
         if self._journal is None or self._rebuilt == REBUILDS:
             raise error
         self._rebuilt += 1
-        here = self._journal.gone()
-        parts = self._state.every_part({number: waiting.content for number, waiting in here.items()})
-        missing = [part for part in parts if part.number not in here]
-        if missing:
+        if missing := self.send_again():
             first, last = missing[0], missing[-1]
             raise UploadGone(
                 f"the store has lost the upload, and with it bytes {first.offset} to {last.offset + last.size - 1}, "
@@ -239,7 +241,16 @@ class Sender:
                 key=error.key,
                 upload_id=error.upload_id,
             ) from error
-        self._state.lost(parts)
+
+    def send_again(self) -> list[Part]:
+        """Let all parts wait again, as their upload is gone; returns those, if any, of which there are no bytes."""
+        assert self._journal is not None  # noqa: S101 - who calls has seen to it
+        here = self._journal.gone()
+        parts = self._state.every_part({number: waiting.content for number, waiting in here.items()})
+        missing = [part for part in parts if part.number not in here]
+        if not missing:
+            self._state.lost(parts)
+        return missing
 
     # -- one part -------------------------------------------------------------------------------------
 

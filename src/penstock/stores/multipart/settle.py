@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.errors import AlreadyExists, NotFound, StoreError, describe
 from penstock.stores.base import PutResult
+from penstock.stores.checksums import RunningCrc
+from penstock.stores.multipart.digest import ALGORITHM
 from penstock.stores.multipart.records import MADE_BY
 from penstock.telemetry import logger
 
@@ -22,23 +24,35 @@ ABORT_ROUNDS: Final = 3
 
 
 async def find_committed(
-    store: MultipartStore, key: str, *, token: str, size: int, parts: Sequence[PartInfo]
+    store: MultipartStore, key: str, *, token: str, size: int, parts: Sequence[PartInfo], digest: str | None = None
 ) -> PutResult | None:
     """Ask the store whether the object under ``key`` is the one that this upload was to make.
 
     It is if its size is right and it carries our token; where the store keeps no metadata, if its ETag is the digest
-    of our parts. None means that it is not, so that our commit has not happened.
+    of our parts, or its bytes, which are read then, have our ``digest``. None means that it is not, so that our commit
+    has not happened.
 
     Raises:
         StoreError: the store does not say.
     """
     try:
         info = await store.head(key)
+        if info.size != size:
+            return None
+        ours = _is_ours(info, token, parts)
+        if ours is None:
+            ours = digest is not None and not store.capability.properties and digest == await _digest_of(store, info)
     except NotFound:
         return None
-    if info.size != size or not _is_ours(info, token, parts):
-        return None
-    return PutResult(info.etag, None, info.checksum, info.size)
+    return PutResult(info.etag, None, info.checksum, info.size) if ours else None
+
+
+async def _digest_of(store: MultipartStore, info: ObjectInfo) -> str:
+    """The digest of an object that is there, as a journal has it."""
+    crc = RunningCrc(ALGORITHM)
+    async for piece in store.get(info.key, if_match=info.etag or None):
+        crc.update(piece)
+    return str(crc.checksum())
 
 
 async def verify(
@@ -141,11 +155,12 @@ def expected_etag(parts: Sequence[PartInfo]) -> str | None:
     return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
-def _is_ours(info: ObjectInfo, token: str, parts: Sequence[PartInfo]) -> bool:
+def _is_ours(info: ObjectInfo, token: str, parts: Sequence[PartInfo]) -> bool | None:
+    """Whether an object says that it is ours, or that it is not; None if it says nothing."""
     found = info.properties.metadata.get(MADE_BY)
     if found is not None:
         return found == token
-    return info.etag != "" and info.etag.strip('"') == expected_etag(parts)
+    return True if info.etag != "" and info.etag.strip('"') == expected_etag(parts) else None
 
 
 def is_ambiguous(error: StoreError) -> bool:

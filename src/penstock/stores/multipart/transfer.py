@@ -168,6 +168,21 @@ class Transfer:
                 return await self._complete()
             except UploadGone as error:
                 self.sender.rebuild(error)
+            except AlreadyExists:
+                if not self._stranded or not self.sender.has_all:
+                    raise
+                await self._move_on()
+
+    async def _move_on(self) -> None:
+        """Begin again under the next name, with bytes that are all still here, as the key was taken all the same."""
+        key, upload_id, left = self.key, self.state.upload_id or "", self._what_is_left()
+        await self._marker.drop()
+        self.sender.send_again()
+        self._stranded = False
+        if not await drop_upload(self._store, key, upload_id):
+            logger.warning("%s: the store still lists it", left)
+        self._opening.elsewhere()
+        await shelter(self._name.take_next(), grace_s=self._options.grace_s)
 
     async def _complete(self) -> PutResult:
         await self._begin_commit()
@@ -195,6 +210,7 @@ class Transfer:
         """See that the object is what was sent, and stays; see ``settle.verify``. Then the name is given back."""
         size, unsure = self.state.object_bytes, self._name.exclusive and not self._conditional
         await verify(self._store, self.key, made, self._token, size, self._digest, exclusive=unsure)
+        await self._marker.settle()
         await self._name.release()
 
     async def drop(self) -> tuple[PutResult | None, str | None]:
@@ -245,7 +261,12 @@ class Transfer:
     async def _find_committed(self) -> PutResult | None:
         size = self.state.object_bytes
         return await find_committed(
-            self._store, self.key, token=self._token, size=size, parts=self.state.stored_parts()
+            self._store,
+            self.key,
+            token=self._token,
+            size=size,
+            parts=self.state.stored_parts(),
+            digest=str(self._digest.checksum()),
         )
 
     async def _drop_upload(self) -> str | None:

@@ -6,7 +6,15 @@ import os
 import pytest
 
 from penstock.stores.durable import lines
-from penstock.stores.durable.lines import FILL, RESERVE_BYTES, DamagedJournal, Journal, pack_line, read_line
+from penstock.stores.durable.lines import (
+    FILL,
+    RESERVE_BYTES,
+    DamagedJournal,
+    Journal,
+    pack_line,
+    read_line,
+    reserve_for,
+)
 from support.spools import small_disk
 
 EVENTS = [
@@ -40,6 +48,27 @@ def test_a_new_journal_has_no_events_and_room(journal):
     assert events_of(journal) == []
     assert journal.path.read_bytes() == FILL * RESERVE_BYTES
     assert journal.path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 1024, "ü" * 512, "猫" * 341, "🐈" * 256, "\x01" * 1024])
+def test_the_room_that_is_kept_is_enough_for_the_longest_line_of_a_key(key):
+    url = f"https://bucket.example.com/{key}"
+    names = {"url": url, "key": key, "marker": f"{key}.incomplete"}
+    result = {**names, "etag": "e" * 64, "version": "v" * 128, "digest": "crc64nvme:" + "d" * 12, "seconds": 1e6}
+    reserve = reserve_for(url)
+    assert len(pack_line({"event": "committed", "result": result})) <= reserve
+    assert len(pack_line({"event": "committing", "key": key})) <= reserve
+    assert len(pack_line({"event": "opened", "key": key, "upload_id": "u" * 512, "marked": False})) <= reserve
+
+
+def test_a_journal_keeps_as_much_room_as_it_was_told(tmp_path):
+    journal = Journal.create(tmp_path / "roomy", 5000)
+    assert journal.path.stat().st_size == 5000
+    end = len(write(journal))
+    assert journal.path.stat().st_size == end + 5000
+    again, _ = Journal.read(journal.path, 7000)
+    again.append("gone")
+    assert journal.path.stat().st_size > end + 7000
 
 
 def test_another_process_goes_on_behind_the_last_event(journal):

@@ -1,0 +1,90 @@
+"""The object that marks another as incomplete, where another writer has put one before."""
+
+import json
+
+import pytest
+
+from penstock.errors import StoreUnavailable
+from penstock.stores.base import Capability
+from penstock.stores.layers.faults import FaultLayer, FaultScript
+from penstock.stores.memory import MemoryStore
+from penstock.stores.multipart.marker import Marker
+
+THEIRS = json.dumps({"object": "k", "size": 1, "penstock-upload": "theirs", "penstock-incomplete": True}).encode()
+
+
+@pytest.fixture(params=[True, False], ids=["conditional", "unconditional"])
+def store(request):
+    return MemoryStore(capability=Capability(min_part_bytes=1, conditional_put=request.param))
+
+
+def holder(store):
+    body = store.read("k.incomplete")
+    return None if body is None else json.loads(body)["penstock-upload"]
+
+
+async def test_a_marker_comes_and_goes(store):
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    assert (marker.key, holder(store)) == ("k.incomplete", "ours")
+    await marker.drop()
+    assert (marker.key, holder(store)) == (None, None)
+
+
+async def test_that_of_another_object_stays_if_ours_does_not_come(store):
+    await store.put("k.incomplete", [THEIRS])
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    assert holder(store) == "theirs"
+    await marker.drop()
+    assert store.read("k.incomplete") == THEIRS
+
+
+async def test_that_of_another_object_is_replaced_once_ours_has_been(store):
+    await store.put("k.incomplete", [THEIRS])
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    await marker.settle()
+    assert (marker.key, holder(store)) == ("k.incomplete", "ours")
+
+
+async def test_one_that_another_has_put_over_ours_is_not_removed(store):
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    await store.put("k.incomplete", [THEIRS])
+    await marker.drop()
+    assert holder(store) == "theirs"
+
+
+@pytest.mark.parametrize("size", [5, 9])
+async def test_one_that_a_process_before_has_put_is_ours(store, size):
+    await Marker(store, "ours").put("k", 5)
+    marker = Marker(store, "ours")
+    await marker.put("k", size)
+    assert json.loads(store.read("k.incomplete"))["size"] == size
+    await marker.drop()
+    assert holder(store) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[1]"])
+async def test_one_that_says_nothing_is_not_ours(store, body):
+    await store.put("k.incomplete", [body])
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    await marker.drop()
+    assert store.read("k.incomplete") == body
+
+
+async def test_one_that_cannot_be_replaced_marks_all_the_same(caplog):
+    store = MemoryStore(capability=Capability(min_part_bytes=1))
+    await store.put("k.incomplete", [THEIRS])
+    marker = Marker(FaultLayer(store, FaultScript(put=["ok", "503"])), "ours")
+    await marker.put("k", 5)
+    await marker.settle()
+    assert (marker.key, holder(store)) == ("k.incomplete", "theirs")
+    assert "marks an incomplete object, but not which" in caplog.text
+
+
+async def test_a_marker_that_cannot_be_put_stops_the_commit(store):
+    with pytest.raises(StoreUnavailable):
+        await Marker(FaultLayer(store, FaultScript(put=["503"])), "ours").put("k", 5)
