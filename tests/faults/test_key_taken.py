@@ -1,4 +1,4 @@
-"""A key that is taken at the moment of the commit of an upload with a journal: all comes to an end, and nothing is lost."""
+"""A key that is taken at the moment of the commit of an upload with a journal: all ends, and nothing is lost."""
 
 import errno
 import os

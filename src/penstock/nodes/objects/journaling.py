@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
 
 from penstock.errors import ConfigurationError, describe
 from penstock.stores.durable import Spool, UploadRecord
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
+from penstock.stores.durable.locks import Holder
 from penstock.stores.durable.reopen import describe_store
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart import open_upload
@@ -20,13 +23,18 @@ from penstock.telemetry import OBJECT_RESUMED, logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
 
     from penstock.nodes.objects.config import ObjectStoreWriterConfig
     from penstock.stores.base import MultipartStore
     from penstock.stores.checksums import ChecksumChoice
+    from penstock.stores.durable import StateDirectory
     from penstock.stores.multipart import UploadOptions, UploadWriter
 
 __all__ = ["begin_upload", "find_upload"]
+
+PATIENCE_S: Final = 10.0
+"""How long an upload to be resumed is waited for while another process recovers it, or looks at it."""
 
 
 @asynccontextmanager
@@ -74,10 +82,22 @@ async def begin_upload(
 async def find_upload(config: ObjectStoreWriterConfig) -> Spool | None:
     """The newest upload to the place of the parameters that has no owner and whose input may go on, if there is one.
 
+    One that is being recovered, or looked at, is waited for, for ``PATIENCE_S``.
+
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: it is still held then, or the state directory cannot be read.
     """
-    return await run_to_end(lambda: _find(config))
+    deadline = anyio.current_time() + PATIENCE_S
+    while True:
+        found = await run_to_end(lambda: _find(config))
+        if not isinstance(found, _Held):
+            return found
+        if anyio.current_time() > deadline:
+            raise ConfigurationError(
+                f"{found.directory} cannot be resumed: {found.holder} has held it for {PATIENCE_S:g} s; "
+                "wait until it has ended, then try again"
+            )
+        await anyio.sleep(0.05)
 
 
 def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, options: UploadOptions) -> UploadRecord:
@@ -113,21 +133,51 @@ def _source(config: ObjectStoreWriterConfig) -> str:
     return f"{store['kind']} {store['endpoint']} {store['bucket']} {config.location().key}"
 
 
-def _find(config: ObjectStoreWriterConfig) -> Spool | None:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The upload to go on with, in the hands of one who will not write to it."""
+
+    directory: Path
+    holder: Holder
+
+
+def _find(config: ObjectStoreWriterConfig) -> Spool | _Held | None:
     state, source = config.state_directory(), _source(config)
     for directory in reversed(list(state.list())):
-        lock = state.take(directory)
-        if lock is None:
-            continue
         try:
-            if UploadRecord.read(directory).source == source:
-                spool = load_spool(state, lock, config.spool_limits(config.parts_in_flight))
-                if spool.resumable:
-                    return spool
-        except (DamagedJournal, OSError) as error:
-            logger.warning("the upload in %s cannot be resumed: %s", directory, describe(error))
-            raise ConfigurationError(
-                f"{directory} cannot be resumed: {describe(error)}; run `penstock recover`"
-            ) from error
-        lock.release()
+            found = _look_into(state, directory, source, config)
+        except (DamagedJournal, OSError) as error:  # it must not stand in the way of all others
+            reason = describe(error)
+            logger.warning("the upload in %s cannot be resumed: %s; run `penstock recover`", directory, reason)
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _look_into(
+    state: StateDirectory, directory: Path, source: str, config: ObjectStoreWriterConfig
+) -> Spool | _Held | None:
+    """The upload of a directory, if it can be gone on with."""
+    lock = state.take(directory)
+    if lock is None:
+        return _held(directory, source)
+    spool = None
+    try:
+        if UploadRecord.read(directory).source == source:
+            spool = load_spool(state, lock, config.spool_limits(config.parts_in_flight))
+    finally:
+        if spool is None or not spool.resumable:
+            lock.release()
+    return spool if spool is not None and spool.resumable else None
+
+
+def _held(directory: Path, source: str) -> _Held | None:
+    """An upload of ``source`` that another process holds, but not to write to it."""
+    holder = Holder.of(directory)
+    try:
+        if holder is not None and holder.purpose != "write" and UploadRecord.read(directory).source == source:
+            return _Held(directory, holder)
+    except FileNotFoundError:
+        pass  # it is over
     return None

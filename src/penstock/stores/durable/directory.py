@@ -13,7 +13,6 @@ A name that begins with a dot is of a directory that is being made or removed, a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -24,15 +23,17 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.errors import ConfigurationError
 from penstock.stores.durable.lines import Journal, reserve_for
+from penstock.stores.durable.locks import Lock
 from penstock.stores.durable.syncing import sync_directory
 from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from penstock.stores.durable.locks import Purpose
     from penstock.stores.durable.record import UploadRecord
 
-__all__ = ["Lock", "StateDirectory", "default_state_directory"]
+__all__ = ["StateDirectory", "default_state_directory"]
 
 MAKING: Final = ".new-"
 REMOVING: Final = ".old-"
@@ -50,65 +51,6 @@ def default_state_directory() -> Path:
         return Path.home() / "Library" / "Application Support" / "penstock"
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "penstock"
-
-
-class Lock:
-    """The lock of an upload, held; it goes with the process."""
-
-    __slots__ = ("_descriptor", "directory")
-
-    def __init__(self, directory: Path, descriptor: int) -> None:
-        self.directory = directory
-        self._descriptor = descriptor
-
-    @classmethod
-    def take_new(cls, directory: Path) -> Lock:
-        """Lock a directory that nobody knows yet.
-
-        Raises:
-            OSError: it cannot be locked, as its file system has no locks.
-        """
-        lock = cls.take(directory)
-        if lock is None:
-            raise OSError("no lock can be taken there")
-        return lock
-
-    @classmethod
-    def take(cls, directory: Path) -> Lock | None:
-        """Lock ``directory``; None if it is gone or another holds it.
-
-        Raises:
-            OSError: it cannot be locked.
-        """
-        try:
-            descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_ino == (directory / "lock").stat().st_ino:  # not removed meanwhile
-                return cls(directory, descriptor)
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-        return None
-
-    @property
-    def held(self) -> bool:
-        """Whether it has not been let go."""
-        return self._descriptor >= 0
-
-    def release(self) -> None:
-        """Let it go. Idempotent."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.release()
 
 
 class StateDirectory:
@@ -176,9 +118,9 @@ class StateDirectory:
                 shutil.rmtree(path, ignore_errors=True)
         yield from sorted(whole, key=_born)
 
-    def take(self, directory: Path) -> Lock | None:
+    def take(self, directory: Path, purpose: Purpose = "write") -> Lock | None:
         """Lock the directory of an upload; None if it has an owner, or is gone."""
-        return Lock.take(directory) if directory.exists() else None
+        return Lock.take(directory, purpose) if directory.exists() else None
 
     def remove(self, lock: Lock) -> None:
         """Remove the directory of an upload that is over."""
@@ -222,7 +164,7 @@ def _is_left(making: Path) -> bool:
     if _age_s(making) > LEFT_S:
         return True
     with suppress(OSError):
-        if (making / "upload.json").exists() and (lock := Lock.take(making)) is not None:
+        if (making / "upload.json").exists() and (lock := Lock.take(making, "sweep")) is not None:
             lock.release()
             return True
     return False

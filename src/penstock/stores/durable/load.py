@@ -17,8 +17,9 @@ from penstock.stores.multipart.journal import History, StoredPart, WaitingPart
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.directory import StateDirectory
     from penstock.stores.durable.limits import SpoolLimits
+    from penstock.stores.durable.locks import Lock
     from penstock.stores.durable.slots import Found, Slot
 
 __all__ = ["load_spool"]

@@ -126,7 +126,7 @@ def read_names(state: StateDirectory) -> Names:
 
 
 def _standing(state: StateDirectory, directory: Path) -> Standing:
-    lock = state.take(directory)
+    lock = state.take(directory, "sweep")
     if lock is None:
         return Standing.LIVE
     lock.release()
@@ -136,7 +136,8 @@ def _standing(state: StateDirectory, directory: Path) -> Standing:
 def _read(directory: Path, standing: Standing) -> JournalNames | None:
     """What a journal names; None if it has gone meanwhile."""
     try:
-        touched = max(map(_modified, [directory, *directory.iterdir()]))
+        told = (path for path in directory.iterdir() if path.name != "lock")  # in which we have just written
+        touched = max(map(_modified, [directory, *told]))
     except FileNotFoundError:
         return None
     record = None

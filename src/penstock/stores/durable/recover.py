@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from penstock.stores.base import MultipartStore
-    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.directory import StateDirectory
     from penstock.stores.durable.limits import SpoolLimits
+    from penstock.stores.durable.locks import Lock
     from penstock.stores.durable.record import UploadRecord
     from penstock.stores.durable.spool import Spool
 
@@ -65,7 +66,7 @@ async def recover(
     """
     for directory in state.list():
         try:
-            lock = state.take(directory)
+            lock = state.take(directory, "recover")
         except OSError as error:
             yield Recovered(directory.name, Recovery.KEPT, reason=f"it cannot be locked: {error}", failed=True)
             continue
@@ -200,7 +201,9 @@ class _Upload:
         token = self._lock.directory.name
         if spool is not None and (upload_id := history_of(spool).upload_id) is not None:
             reason += f"; the store may still have upload {upload_id} of '{history_of(spool).key}'"
-        lock = self._lock if self._lock.held else self._state.take(self._lock.directory)  # a keep has let go of it
+        lock: Lock | None = self._lock
+        if not self._lock.held:  # a keep has let go of it
+            lock = self._state.take(self._lock.directory, "recover")
         if lock is None:
             return Recovered(token, Recovery.BUSY, reason="another process is at work on it")
         try:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from penstock.stores.base import Checksum, PartInfo
-    from penstock.stores.durable.directory import Lock, StateDirectory
+    from penstock.stores.durable.directory import StateDirectory
+    from penstock.stores.durable.locks import Lock
     from penstock.stores.durable.record import UploadRecord
     from penstock.stores.durable.slots import Slot
     from penstock.stores.durable.syncing import SyncGroup

@@ -11,8 +11,9 @@ import pytest
 
 from penstock.errors import ConfigurationError
 from penstock.stores.durable import StateDirectory
-from penstock.stores.durable.directory import LEFT_S, Lock, default_state_directory
+from penstock.stores.durable.directory import LEFT_S, default_state_directory
 from penstock.stores.durable.lines import Journal
+from penstock.stores.durable.locks import Lock
 from penstock.stores.durable.record import UploadRecord
 from support.spools import new_record
 
