@@ -115,7 +115,7 @@ class Put:
         def tell(one: Recovered) -> None:
             self._told.tell(RECOVERED, line=in_words(one), **one.as_dict())
 
-        await ending.enter_async_context(recovering([self._writer.config], tell))
+        await ending.enter_async_context(recovering([self._writer.config], self._context.stopping, tell))
 
     async def _open(self, name: str, ending: AsyncExitStack) -> PutSource:
         def warn(message: str) -> None:

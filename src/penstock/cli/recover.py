@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["RecoverArguments", "in_words", "recover_command", "recovering"]
+
+GRACE_S: Final = 10.0
+"""How long a run that has ended waits for an upload that is being recovered beside it."""
 
 IN_WORDS: Final = {
     Recovery.COMMITTED: "committed",
@@ -88,14 +91,18 @@ def in_words(one: Recovered, *, dry_run: bool = False) -> str:
 
 
 @asynccontextmanager
-async def recovering(configs: Iterable[object], tell: Callable[[Recovered], None] | None = None) -> AsyncIterator[None]:
+async def recovering(
+    configs: Iterable[object], hurry: anyio.Event, tell: Callable[[Recovered], None] | None = None
+) -> AsyncIterator[None]:
     """Recover, beside a run or a put, what others have left in the state directories that its durable nodes use.
 
-    Not where one of them resumes an upload: that must not be finished before. What is left undone of it, the next one
-    does. A state directory that cannot be read is for those to report who write there.
+    Not where one of them resumes an upload: that must not be finished before. At the end of the block an upload that is
+    being recovered has ``GRACE_S`` to come to its end. What is left undone of it, and the others, the next one does. A
+    state directory that cannot be read is for those to report who write there.
 
     Args:
         configs: of the nodes.
+        hurry: set by a signal; there is no grace then.
         tell: told what became of each upload, but of those with an owner; by default a line is printed.
     """
     durable = [config for config in configs if is_durable(config)]
@@ -104,10 +111,13 @@ async def recovering(configs: Iterable[object], tell: Callable[[Recovered], None
         return
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
-        for path in {config.state_directory().path for config in durable}:
-            group.start_soon(_recover_beside, StateDirectory(path), tell or _say_recovered)
+        paths = {config.state_directory().path for config in durable}
+        work = [_Beside(StateDirectory(path), tell or _say_recovered) for path in paths]
+        for one in work:
+            group.start_soon(one.run)
         try:
             yield
+            await _finish(work, hurry)
         except Exception as error:  # noqa: BLE001 - raised again, out of the group
             failure = error
         group.cancel_scope.cancel()
@@ -115,15 +125,46 @@ async def recovering(configs: Iterable[object], tell: Callable[[Recovered], None
         raise failure
 
 
+async def _finish(work: Iterable[_Beside], hurry: anyio.Event) -> None:
+    """Wait until each has finished its upload, but not long, and not after a signal."""
+    with anyio.move_on_after(GRACE_S):
+        async with anyio.create_task_group() as group:
+
+            async def cut_short() -> None:
+                await hurry.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(cut_short)
+            for one in work:
+                one.ending = True
+                await one.done.wait()
+            group.cancel_scope.cancel()
+
+
+class _Beside:
+    """The recovery of a state directory beside other work; once ``ending`` is set it begins no other upload."""
+
+    def __init__(self, state: StateDirectory, tell: Callable[[Recovered], None]) -> None:
+        self.ending = False
+        self.done = anyio.Event()
+        self._state = state
+        self._tell = tell
+
+    async def run(self) -> None:
+        try:
+            with suppress(OSError, ConfigurationError):
+                async with aclosing(recover(self._state, open_recorded)) as outcomes:
+                    async for one in outcomes:
+                        if one.outcome is not Recovery.BUSY:
+                            self._tell(one)
+                        if self.ending:
+                            return
+        finally:
+            self.done.set()
+
+
 def is_durable(config: object) -> TypeGuard[DurabilityParameters]:
     return isinstance(config, DurabilityParameters) and config.durability != "none"
-
-
-async def _recover_beside(state: StateDirectory, tell: Callable[[Recovered], None]) -> None:
-    with suppress(OSError, ConfigurationError):
-        async for one in recover(state, open_recorded):
-            if one.outcome is not Recovery.BUSY:
-                tell(one)
 
 
 def _say_recovered(one: Recovered) -> None:

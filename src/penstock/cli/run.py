@@ -158,7 +158,8 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
     run.events.subscribe(progress)
     with progress:
-        async with recovering(node.config for node in graph.nodes.values()), drain_on_signals(run) as watch:
+        configs = [node.config for node in graph.nodes.values()]
+        async with drain_on_signals(run) as watch, recovering(configs, watch.came):
             async with controlled(run, arguments.control, stream):
                 report = await run.execute()
             answered = await request.finish(keep=report.ok) if request is not None else None

@@ -17,10 +17,11 @@ __all__ = ["SignalWatch", "drain_on_signals"]
 
 
 class SignalWatch:
-    """Which signal came first, if any: the process should end with 128 plus its number."""
+    """Which signal came first, if any: the process should end with 128 plus its number. ``came`` is set then."""
 
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
+        self.came = anyio.Event()
 
 
 @asynccontextmanager
@@ -34,6 +35,7 @@ async def drain_on_signals(run: Run) -> AsyncIterator[SignalWatch]:
             async for number in signals:
                 if watch.first is None:
                     watch.first = number
+                    watch.came.set()
                     run.stop(number.name)
                 else:
                     run.abort(f"second signal, {number.name}")

@@ -31,7 +31,7 @@ from penstock.stores.multipart.strays import end_strays_of
 from penstock.stores.offload import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from penstock.stores.base import MultipartStore
     from penstock.stores.durable.directory import StateDirectory
@@ -51,7 +51,7 @@ async def recover(
     dry_run: bool = False,
     decisions: Mapping[str, Recovery] | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
-) -> AsyncIterator[Recovered]:
+) -> AsyncGenerator[Recovered]:
     """Go through the uploads of a state directory, the oldest first, and yield what became of each.
 
     A failure of one does not stop the others.
