@@ -99,8 +99,8 @@ async def accepted(url, size):
 
     while True:
         lines = await to_thread.run_sync(scrape)
-        taken = [float(line.split()[1]) for line in lines if line.startswith("penstock_upload_bytes_total ")]
-        runs = "penstock_uploads_in_progress 1.0" in lines or not size  # without a byte there is none
+        taken = [float(line.split()[1]) for line in lines if line.startswith("penstock_upload_bytes_total{")]
+        runs = 'penstock_uploads_in_progress{node="object"} 1.0' in lines or not size  # without a byte there is none
         ready = any('node="object"' in line and 'state="running"' in line for line in lines)
         if runs and ready and taken == [size]:
             return

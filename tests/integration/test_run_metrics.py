@@ -51,7 +51,7 @@ def test_a_run_can_be_scraped_while_it_lasts(pipeline, tmp_path, as_json):
     with (tmp_path / "pipe").open("wb", buffering=0) as feed:
         feed.write(b"x" * 9000)
         until = time.monotonic() + 20
-        while value(text := scrape(url), "penstock_upload_bytes_total") != 9000:
+        while value(text := scrape(url), "penstock_upload_bytes_total", node="object") != 9000:
             assert time.monotonic() < until, text
         assert value(text, "penstock_upload_at_risk_bytes") == value(text, "penstock_upload_unacked_bytes") == 9000
         assert value(text, "penstock_upload_oldest_unacked_seconds") > 0

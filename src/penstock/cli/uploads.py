@@ -17,9 +17,7 @@ from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.resolve import open_location
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from penstock.stores.base import MultipartStore, UploadInfo
+    from penstock.stores.base import Capability, MultipartStore, UploadInfo
 
 __all__ = ["ListArguments", "OpenUpload", "human_age", "list_command"]
 
@@ -50,38 +48,48 @@ class OpenUpload:
 def list_command(arguments: ListArguments) -> None:
     """Print the unfinished uploads whose key starts with the prefix; exit with 1 if the store cannot be asked."""
     try:
-        count = anyio.run(_list, arguments)
+        count, capability = anyio.run(_list, arguments)
     except ConfigurationError as error:
         fail(error, Exit.USAGE, as_json=arguments.as_json)
     except PenstockError as error:
         fail(error, as_json=arguments.as_json)
-    if not count:
-        say(f"no upload is open under {arguments.prefix}")
+    _conclude(arguments.prefix, count, capability)
 
 
-async def _list(arguments: ListArguments) -> int:
+def _conclude(prefix: str, count: int, capability: Capability) -> None:
+    """Say what is not on the list; of a store that does not list them all, "none" would be taken for its word."""
+    if not capability.multipart:
+        say(f"no upload is open under {prefix}: the store has no multipart upload")
+    elif not capability.lists_uploads:
+        say(
+            f"{'more' if count else 'some'} may be open under {prefix}, as the store does not list every upload: "
+            "those that durable puts and runs of this machine have begun are told by `penstock recover --dry-run`"
+        )
+    elif not count:
+        say(f"no upload is open under {prefix}")
+
+
+async def _list(arguments: ListArguments) -> tuple[int, Capability]:
+    """Print them; returns how many there are, and what the store can do."""
     location = locate(arguments.prefix, arguments.endpoint)
     opened = open_location(location, region=arguments.region)
     count = 0
     try:
-        async for found in _open_uploads(RetryLayer(opened, RETRY), location.key):
-            if arguments.as_json:
-                emit(asdict(found))
-            else:
-                _print(found, header=not count)
-            count += 1
+        store = RetryLayer(opened, RETRY)
+        await store.check()
+        if not store.capability.multipart:
+            return 0, store.capability
+        async for info in store.list_uploads(location.key):
+            with suppress(UploadGone):  # it ended meanwhile
+                found = await _measure(store, info)
+                if arguments.as_json:
+                    emit(asdict(found))
+                else:
+                    _print(found, header=not count)
+                count += 1
+        return count, store.capability
     finally:
         await opened.aclose()
-    return count
-
-
-async def _open_uploads(store: MultipartStore, prefix: str) -> AsyncIterator[OpenUpload]:
-    await store.check()
-    if not store.capability.lists_uploads:
-        say(f"warning: {store.url} does not list every upload that is open")
-    async for info in store.list_uploads(prefix):
-        with suppress(UploadGone):  # it ended meanwhile
-            yield await _measure(store, info)
 
 
 async def _measure(store: MultipartStore, info: UploadInfo) -> OpenUpload:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BOUNDS_S", "METRICS", "Kind", "Metric"]
+__all__ = ["BOUNDS_S", "METRICS", "OF_UPLOAD", "Kind", "Metric"]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
@@ -38,31 +38,53 @@ class Metric:
     largest: bool = False
 
 
+NODE: Final = "node"
+OF_UPLOAD: Final = (NODE,)
+"""The node of the pipeline that writes; empty for a writer without one, such as that of ``open_object``."""
+
 UPLOADS: Final = (
-    Metric("penstock_upload_bytes_total", "counter", "By", "Bytes accepted by writers."),
-    Metric("penstock_upload_committed_bytes_total", "counter", "By", "Bytes in objects that were committed."),
-    Metric("penstock_upload_dropped_bytes_total", "counter", "By", "Accepted bytes that are in no object, for good."),
-    Metric("penstock_upload_kept_bytes_total", "counter", "By", "Accepted bytes left in the state directory."),
-    Metric("penstock_upload_at_risk_bytes", "gauge", "By", "Bytes accepted, and neither committed nor dropped."),
-    Metric("penstock_upload_unacked_bytes", "gauge", "By", "Bytes at risk that the store has not acknowledged."),
+    Metric("penstock_upload_bytes_total", "counter", "By", "Bytes accepted by writers.", OF_UPLOAD),
+    Metric(
+        "penstock_upload_committed_bytes_total", "counter", "By", "Bytes in objects that were committed.", OF_UPLOAD
+    ),
+    Metric(
+        "penstock_upload_dropped_bytes_total",
+        "counter",
+        "By",
+        "Accepted bytes that are in no object, for good.",
+        OF_UPLOAD,
+    ),
+    Metric(
+        "penstock_upload_kept_bytes_total", "counter", "By", "Accepted bytes left in the state directory.", OF_UPLOAD
+    ),
+    Metric(
+        "penstock_upload_at_risk_bytes", "gauge", "By", "Bytes accepted, and neither committed nor dropped.", OF_UPLOAD
+    ),
+    Metric(
+        "penstock_upload_unacked_bytes", "gauge", "By", "Bytes at risk that the store has not acknowledged.", OF_UPLOAD
+    ),
     Metric(
         "penstock_upload_oldest_unacked_seconds",
         "gauge",
         "s",
         "Age of the oldest part with bytes that the store has not acknowledged, from its first byte; 0 if none.",
+        OF_UPLOAD,
         largest=True,
     ),
-    Metric("penstock_upload_parts_in_flight", "gauge", "{part}", "Parts on their way to the store."),
-    Metric("penstock_upload_parts_total", "counter", "{part}", "Parts that the store has acknowledged."),
-    Metric("penstock_upload_retries_total", "counter", "{retry}", "Requests tried again, by cause.", ("reason",)),
+    Metric("penstock_upload_parts_in_flight", "gauge", "{part}", "Parts on their way to the store.", OF_UPLOAD),
+    Metric("penstock_upload_parts_total", "counter", "{part}", "Parts that the store has acknowledged.", OF_UPLOAD),
+    Metric("penstock_upload_retries_total", "counter", "{retry}", "Requests tried again, by cause.", ("reason", NODE)),
     Metric(
         "penstock_upload_backpressure_seconds_total",
         "counter",
         "s",
         "Time that writers made their input wait, because the store was slower or away.",
+        OF_UPLOAD,
     ),
-    Metric("penstock_uploads_in_progress", "gauge", "{upload}", "Uploads neither committed nor dropped yet."),
-    Metric("penstock_uploads_total", "counter", "{upload}", "Uploads that have ended, by outcome.", ("outcome",)),
+    Metric(
+        "penstock_uploads_in_progress", "gauge", "{upload}", "Uploads neither committed nor dropped yet.", OF_UPLOAD
+    ),
+    Metric("penstock_uploads_total", "counter", "{upload}", "Uploads that have ended, by outcome.", ("outcome", NODE)),
 )
 REQUESTS: Final = (
     Metric(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from penstock.metrics.meters import METERS
-from penstock.metrics.names import METRICS
+from penstock.metrics.names import METRICS, OF_UPLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,8 +69,8 @@ class _Snapshot:
 
 def _values(snapshot: _Snapshot, metric: Metric, _options: CallbackOptions) -> Iterable[Observation]:
     values = {labels: value for (name, labels), value in snapshot().values.items() if name == metric.name}
-    if not metric.labels:
-        values.setdefault((), 0)
+    if not values and metric.labels in ((), OF_UPLOAD):
+        values = {("",) * len(metric.labels): 0}
     return [Observation(value, _attributes(metric, labels)) for labels, value in values.items()]
 
 
@@ -85,4 +85,4 @@ def _counts(snapshot: _Snapshot, metric: Metric, _options: CallbackOptions) -> I
 
 
 def _attributes(metric: Metric, labels: tuple[str, ...]) -> dict[str, str]:
-    return dict(zip(metric.labels, labels, strict=True))
+    return {name: value for name, value in zip(metric.labels, labels, strict=True) if value}

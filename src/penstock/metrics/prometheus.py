@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from penstock.errors import ConfigurationError
 from penstock.metrics.meters import METERS
-from penstock.metrics.names import BOUNDS_S, METRICS
+from penstock.metrics.names import BOUNDS_S, METRICS, OF_UPLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +44,7 @@ class PenstockCollector(Collector):
         self._meters = meters
 
     def collect(self) -> Iterable[Family]:
-        """One family for each metric; one without labels is there from the beginning, as 0."""
+        """One family for each metric; one without labels but the node is there from the beginning, as 0."""
         reading = self._meters.collect()
         return [_family(metric, reading) for metric in METRICS.values()]
 
@@ -84,8 +84,8 @@ def _family(metric: Metric, reading: Reading) -> Family:
         return _histograms(metric, [(key[1], one) for key, one in reading.histograms.items() if key[0] == metric.name])
     values: list[tuple[tuple[str, ...], Number]]
     values = [(key[1], value) for key, value in reading.values.items() if key[0] == metric.name]
-    if not metric.labels and not values:
-        values = [((), 0)]
+    if not values and metric.labels in ((), OF_UPLOAD):
+        values = [(("",) * len(metric.labels), 0)]
     family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     made: CounterMetricFamily | GaugeMetricFamily = family(metric.name, metric.help, labels=metric.labels)
     for labels, value in values:

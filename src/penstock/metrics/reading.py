@@ -57,10 +57,11 @@ class Reading:
         self.histograms: dict[Key, Histogram] = {}
 
     def value(self, name: str, *labels: str) -> Number:
-        """A counter or gauge; of all label values together where none are given."""
-        if labels or not METRICS[name].labels:
-            return self.values.get((name, labels), 0)
-        return sum(value for (found, _), value in self.values.items() if found == name)
+        """A counter or gauge; of all together whose first labels are these: their sum, or the largest."""
+        found = [
+            value for (known, having), value in self.values.items() if known == name and having[: len(labels)] == labels
+        ]
+        return max(found, default=0) if METRICS[name].largest else sum(found)
 
     def put(self, name: str, value: Number, *labels: str) -> None:
         """Take the value of one more meter."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from penstock.metrics.reading import Histogram
+from penstock.telemetry import LOG_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ class UploadMeter:
         store: the store, as the label of its requests.
         sizes: tells bytes accepted, bytes acknowledged by the store, and parts in flight; must not hold the owner.
         clock: seconds that only rise.
+        node: the node that writes; by default that of the log's context, and empty if there is none.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class UploadMeter:
         "_clock",
         "_dropped",
         "_durations",
+        "_node",
         "_outcome",
         "_parts",
         "_requests",
@@ -56,9 +59,14 @@ class UploadMeter:
     )
 
     def __init__(
-        self, store: str, sizes: Callable[[], tuple[int, int, int]], clock: Callable[[], float] = time.monotonic
+        self,
+        store: str,
+        sizes: Callable[[], tuple[int, int, int]],
+        clock: Callable[[], float] = time.monotonic,
+        node: str | None = None,
     ) -> None:
         self._store = store
+        self._node = LOG_CONTEXT.get({}).get("node", "") if node is None else node
         self._sizes = sizes
         self._clock = clock
         self._accepted = 0
@@ -125,36 +133,39 @@ class UploadMeter:
         """See ``Meter``."""
         outcome = self._outcome
         accepted, acknowledged, in_flight = self._sizes()
+        fate = {
+            "committed": 0,
+            "kept": 0,
+            "dropped": self._dropped,
+        }  # each is there from the first, so that it can grow
         if outcome is None:
             self._seen = accepted = max(self._seen, accepted)  # less, while the writer is cutting a part
             at_risk = accepted - self._dropped
-            into.put("penstock_upload_dropped_bytes_total", self._dropped)
             self._read_open(into, at_risk, max(0, at_risk - acknowledged), in_flight)
         else:
             accepted = self._accepted
-            became = BECAME.get(outcome, "dropped")
-            into.put("penstock_upload_dropped_bytes_total", accepted if became == "dropped" else self._dropped)
-            if became != "dropped":
-                into.put(f"penstock_upload_{became}_bytes_total", accepted - self._dropped)
-            into.put("penstock_uploads_total", 1, outcome)
-        into.put("penstock_upload_bytes_total", accepted)
-        into.put("penstock_upload_parts_total", self._parts)
-        into.put("penstock_upload_backpressure_seconds_total", self._waited())
+            fate[BECAME.get(outcome, "dropped")] += accepted - self._dropped
+            into.put("penstock_uploads_total", 1, outcome, self._node)
+        for name, size in fate.items():
+            into.put(f"penstock_upload_{name}_bytes_total", size, self._node)
+        into.put("penstock_upload_bytes_total", accepted, self._node)
+        into.put("penstock_upload_parts_total", self._parts, self._node)
+        into.put("penstock_upload_backpressure_seconds_total", self._waited(), self._node)
         for reason, count in self._retries.copy().items():
-            into.put("penstock_upload_retries_total", count, reason)
+            into.put("penstock_upload_retries_total", count, reason, self._node)
         for (operation, result), count in self._requests.copy().items():
             into.put("penstock_object_store_requests_total", count, self._store, operation, result)
         for operation, durations in self._durations.copy().items():
             into.put_histogram("penstock_object_store_request_duration_seconds", durations, self._store, operation)
 
     def _read_open(self, into: Reading, at_risk: int, unacked: int, in_flight: int) -> None:
-        into.put("penstock_uploads_in_progress", 1)
-        into.put("penstock_upload_at_risk_bytes", at_risk)
-        into.put("penstock_upload_unacked_bytes", unacked)
-        into.put("penstock_upload_parts_in_flight", in_flight)
+        into.put("penstock_uploads_in_progress", 1, self._node)
+        into.put("penstock_upload_at_risk_bytes", at_risk, self._node)
+        into.put("penstock_upload_unacked_bytes", unacked, self._node)
+        into.put("penstock_upload_parts_in_flight", in_flight, self._node)
         begun = min(self._begun.copy().values(), default=None)
         age_s = self._clock() - begun if begun is not None and unacked else 0
-        into.put("penstock_upload_oldest_unacked_seconds", age_s)
+        into.put("penstock_upload_oldest_unacked_seconds", age_s, self._node)
 
     def _waited(self) -> float:
         since = self._waiting_since

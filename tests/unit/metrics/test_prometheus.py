@@ -68,10 +68,10 @@ def test_a_scrape_has_every_metric_that_was_counted():
         assert found["penstock_uploads_total", "completed"] == 1
 
 
-def test_what_has_no_labels_is_there_before_anything_has_happened():
+def test_what_has_no_label_but_the_node_is_there_before_anything_has_happened():
     with serving(0, Meters()) as url:
         found = scrape(url)
-    assert {key[0] for key in found} == {name for name, metric in METRICS.items() if not metric.labels}
+    assert {key[0] for key in found} == {name for name, metric in METRICS.items() if metric.labels == ("node",)}
     assert set(found.values()) == {0}
 
 
@@ -79,9 +79,9 @@ def test_the_collector_goes_into_any_registry_and_out_again():
     registry = CollectorRegistry()
     collector = PenstockCollector(Meters())
     registry.register(collector)
-    assert registry.get_sample_value("penstock_upload_bytes_total") == 0
+    assert registry.get_sample_value("penstock_upload_bytes_total", {"node": ""}) == 0
     registry.unregister(collector)
-    assert registry.get_sample_value("penstock_upload_bytes_total") is None
+    assert registry.get_sample_value("penstock_upload_bytes_total", {"node": ""}) is None
 
 
 def test_a_port_that_is_taken_is_a_clear_error():

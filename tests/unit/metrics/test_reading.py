@@ -7,6 +7,7 @@ import pytest
 
 from penstock.metrics import METRICS, Histogram, Meters, Reading, UploadMeter
 from penstock.metrics.names import BOUNDS_S
+from penstock.telemetry import context
 
 BIG = (1 << 53) - 1
 
@@ -212,3 +213,22 @@ def test_names_follow_the_conventions():
         if metric.unit == "s":
             assert "_seconds" in name
         assert not metric.largest or metric.kind == "gauge"
+
+
+def test_an_upload_says_of_which_node_it_is_and_all_are_added_up():
+    meters, owners = Meters(), [Owner(), Owner(), Owner()]
+    with context(node="first"):
+        of_first = UploadMeter("memory", lambda: (10, 0, 0))
+    meters_of = {"first": of_first, "second": UploadMeter("memory", lambda: (5, 5, 0), node="second")}
+    meters_of[""] = UploadMeter("memory", lambda: (1, 1, 0))
+    for owner, meter in zip(owners, meters_of.values(), strict=True):
+        meters.open(meter, owner)
+    kept = ("penstock_upload_kept_bytes_total", ("first",))
+    assert meters.collect().values[kept] == 0  # or a rate of it would miss its first bytes
+    of_first.ended("kept")
+    reading = meters.collect()
+    assert reading.values[kept] == 10
+    accepted = "penstock_upload_bytes_total"
+    assert [reading.value(accepted, node) for node in meters_of] == [10, 5, 1]
+    assert reading.value(accepted) == 16
+    assert reading.value("penstock_uploads_total", "kept", "first") == reading.value("penstock_uploads_total") == 1

@@ -29,7 +29,14 @@ from penstock.nodes.objects.opening import check_store, name_objects, open_store
 from penstock.nodes.objects.rotation import Cut, Intake, Rotation
 from penstock.packets import Binary
 from penstock.pins import BINARY, PASSTHROUGH, InputPin, OutputPin
-from penstock.telemetry import OBJECT_COMMITTED, OBJECT_CONTINUED, OBJECT_RESUMED, OBJECT_RETRYING, PART_COMPLETE
+from penstock.telemetry import (
+    OBJECT_COMMITTED,
+    OBJECT_CONTINUED,
+    OBJECT_RESUMED,
+    OBJECT_RETRYING,
+    PART_COMPLETE,
+    context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,10 +110,11 @@ class ObjectStoreWriter(Node[ObjectStoreWriterConfig]):
             raise RuntimeError("run was called before prepare")
         forward = _Forward(ctx) if self.config.passthrough else None
         intake = Intake(ctx.input(), Rotation(self.config.rotate, self._capacity_bytes), ctx.warn)
-        if not (self.config.resume and await self._go_on(ctx, intake, forward)):
-            await self._begin_object(ctx, await intake.begin(), intake, forward)  # one without a packet is empty
-        while not intake.ended and (packets := await intake.begin()):
-            await self._begin_object(ctx, packets, intake, forward)
+        with context(node=ctx.node_id):
+            if not (self.config.resume and await self._go_on(ctx, intake, forward)):
+                await self._begin_object(ctx, await intake.begin(), intake, forward)  # one without a packet is empty
+            while not intake.ended and (packets := await intake.begin()):
+                await self._begin_object(ctx, packets, intake, forward)
 
     async def _go_on(self, ctx: NodeContext, intake: Intake, forward: _Forward | None) -> bool:
         """Write on, to its end, the object that was interrupted; False if there is none.
