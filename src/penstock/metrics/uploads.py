@@ -137,7 +137,7 @@ class UploadMeter:
             "committed": 0,
             "kept": 0,
             "dropped": self._dropped,
-        }  # each is there from the first, so that it can grow
+        }  # there from the first, so that it can grow
         if outcome is None:
             self._seen = accepted = max(self._seen, accepted)  # less, while the writer is cutting a part
             at_risk = accepted - self._dropped
