@@ -80,6 +80,30 @@ async def test_what_cannot_move_is_kept_and_says_the_two_ways_out(state, if_exis
     assert (store.open_uploads, list(state.list())) == ([], [])
 
 
+@pytest.mark.parametrize("if_exists", ["overwrite", "fail", "rename"])
+async def test_an_upload_that_is_gone_too_moves_or_waits(tmp_path, state, if_exists):
+    """The process dies in its commit; when it is recovered, another's object is there, and the upload is not."""
+    store = small_store()
+    snapshots = Snapshots(tmp_path / "snapshots", state, store)
+    record = new_record(options=replace(OPTIONS, if_exists=if_exists))
+    async with open_spooled(state, snapshots.wrap_store(store), record, wrap=snapshots.wrap_journal) as upload:
+        await upload.write(DATA)
+    died = next(one for one in snapshots.taken if one.name.startswith("before complete_multipart"))
+    (upload_id,) = died.store.open_uploads
+    await died.store.abort_multipart(KEY, upload_id)
+    await died.store.put(KEY, [b"theirs"])
+    (found,) = await recover_all(died.state, died.store)
+    if if_exists == "rename":
+        assert died.store.read(NEXT) == DATA
+    else:
+        assert (found.outcome, found.failed) == (Recovery.KEPT, True)
+        assert "stands under the key; `penstock recover` finishes it once that is out of the way" in found.reason
+        await died.store.delete(KEY)
+        (found,) = await recover_all(died.state, died.store)
+        assert died.store.read(KEY) == DATA
+    assert (found.outcome, died.store.open_uploads) == (Recovery.COMMITTED, [])
+
+
 async def test_what_cannot_move_can_be_given_up(state):
     store = small_store()
     with pytest.raises(AlreadyExists):

@@ -170,10 +170,10 @@ class _Upload:
         return told(spool, plan_of(spool), result=result)
 
     async def _require_not_replaced(self, spool: Spool, store: MultipartStore) -> None:
-        """See that no other writer's object stands where ours may have been made already.
+        """See that no other writer's object stands where ours may have been made already, unless ours can move on.
 
         Raises:
-            StoreError: one does, and the upload is gone, as it is once it has been completed.
+            AlreadyExists: one does, and the upload is gone, as it is once it has been completed.
         """
         history = history_of(spool)
         key = history.key or spool.record.key
@@ -184,10 +184,10 @@ class _Upload:
                 theirs = is_of_another(store, await store.head(key), spool.token)
             except NotFound:
                 theirs = False
-            if theirs:
-                raise StoreError(
-                    "the upload had been completed, or lost, and an object of another writer stands under the key: "
-                    f"`penstock recover --abort {spool.token}` leaves that one alone",
+            can_move = spool.record.options.if_exists == "rename" and spool.parts >= history.stored.keys()
+            if theirs and not can_move:
+                raise AlreadyExists(
+                    "the upload had been completed, or lost, and an object of another writer stands under the key",
                     operation="commit",
                     key=key,
                 ) from None

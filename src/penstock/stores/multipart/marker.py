@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from penstock.errors import AlreadyExists, NotFound, StoreError, describe
+from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, describe
 from penstock.stores.base import ObjectProperties
 from penstock.stores.multipart.records import INCOMPLETE, MADE_BY, MARKER_SUFFIX
 from penstock.telemetry import logger
@@ -71,11 +71,16 @@ class Marker:
         await self._store.put(key, [json.dumps(record).encode()], properties, if_absent=if_absent)
 
     async def _holder(self) -> str | None:
-        """The token of whose marker is there; None if there is none, and empty if it does not say."""
+        """The token of whose marker is there; None if there is none, and empty if it does not say.
+
+        Ours where we may not look: credentials that only write are enough.
+        """
         try:
             record = json.loads(b"".join([piece async for piece in self._store.get(self.key or "")]))
         except NotFound:
             return None
+        except PermissionDenied:
+            return self._token
         except ValueError:
             return ""
         return str(record.get(MADE_BY, "")) if isinstance(record, dict) else ""

@@ -75,6 +75,14 @@ async def test_one_that_says_nothing_is_not_ours(store, body):
     assert store.read("k.incomplete") == body
 
 
+async def test_credentials_that_only_write_are_enough(store):
+    marker = Marker(FaultLayer(store, FaultScript(get=["403"] * 9)), "ours")
+    await marker.put("k", 5)
+    assert holder(store) == "ours"
+    await marker.drop()
+    assert holder(store) is None
+
+
 async def test_one_that_cannot_be_replaced_marks_all_the_same(caplog):
     store = MemoryStore(capability=Capability(min_part_bytes=1))
     await store.put("k.incomplete", [THEIRS])
