@@ -7,7 +7,8 @@ keeps none; a file system without user attributes is one.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, describe
 from penstock.stores.base import ObjectProperties
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Marker"]
 
+BEFORE: Final = "before"
+MEDIA_TYPE: Final = "application/json"
+
 
 class Marker:
-    """The marker of one object. That of another writer's object is left to it until ours has taken its place.
+    """The marker of one object.
+
+    There may be one already, of an object that ours is to replace: until that has happened ours has the text of it in
+    ``before``, so that it still marks that one, and is put back if ours does not come.
 
     Attributes:
         key: its key, while it is there.
@@ -32,55 +39,71 @@ class Marker:
         self._store = store
         self._token = token
         self._size = 0
-        self._is_theirs = False
+        self._before: str | None = None
 
     async def put(self, key: str, size: int) -> None:
         """Mark the object ``key`` of ``size`` bytes, which is still to come: a mark that is late would be too late."""
         self.key, self._size = key + MARKER_SUFFIX, size
-        conditional = self._store.capability.conditional_put
         try:
-            if not conditional and await self._holder() not in (None, self._token):
-                self._is_theirs = True
-            else:
-                await self._put(if_absent=conditional)
+            if self._store.capability.conditional_put:
+                await self._put(if_absent=True)
+                return
         except AlreadyExists:
-            self._is_theirs = await self._holder() != self._token
-            if not self._is_theirs:  # of an earlier try, or of a process before, which may have had another size
-                await self._put()
+            pass
+        text = await self._read()
+        self._before = _record(text).get(BEFORE) if self._is_ours(text) else text
+        await self._put()
 
     async def settle(self) -> None:
-        """The object is there: the marker is to be of this one."""
-        if self._is_theirs:
+        """The object is there, and the one before is not: that one needs no mark any more."""
+        if self._before is not None:
+            self._before = None
             try:
                 await self._put()
             except StoreError as error:
-                logger.warning("'%s' marks an incomplete object, but not which: %s", self.key, describe(error))
-            self._is_theirs = False
+                logger.info("'%s' still names the object before: %s", self.key, describe(error))
 
     async def drop(self) -> None:
-        """Remove it, as the object did not come; unless it is of another writer."""
-        if self.key is not None:
-            if not self._is_theirs and await self._holder() == self._token:
+        """Take it back, as the object did not come; unless another has put one over it."""
+        if self.key is None:
+            return
+        text = await self._read()
+        if self._is_ours(text):
+            before = _record(text).get(BEFORE)
+            if before is None:
                 await self._store.delete(self.key)
-            self.key, self._is_theirs = None, False
+            else:
+                await self._store.put(self.key, [str(before).encode()], ObjectProperties(MEDIA_TYPE))
+        self.key = self._before = None
 
     async def _put(self, *, if_absent: bool = False) -> None:
         key = self.key or ""
         record = {"object": key.removesuffix(MARKER_SUFFIX), "size": self._size, MADE_BY: self._token, INCOMPLETE: True}
-        properties = ObjectProperties("application/json", {MADE_BY: self._token})
+        if self._before is not None:
+            record[BEFORE] = self._before
+        properties = ObjectProperties(MEDIA_TYPE, {MADE_BY: self._token})
         await self._store.put(key, [json.dumps(record).encode()], properties, if_absent=if_absent)
 
-    async def _holder(self) -> str | None:
-        """The token of whose marker is there; None if there is none, and empty if it does not say.
+    async def _read(self) -> str | None:
+        """What is there; None if nothing is.
 
-        Ours where we may not look: credentials that only write are enough.
+        Where we may not look it is taken for ours, without another before it: credentials that only write are enough.
         """
         try:
-            record = json.loads(b"".join([piece async for piece in self._store.get(self.key or "")]))
+            body = b"".join([piece async for piece in self._store.get(self.key or "")])
         except NotFound:
             return None
         except PermissionDenied:
-            return self._token
-        except ValueError:
-            return ""
-        return str(record.get(MADE_BY, "")) if isinstance(record, dict) else ""
+            return json.dumps({MADE_BY: self._token})
+        return body.decode(errors="replace")
+
+    def _is_ours(self, text: str | None) -> bool:
+        return _record(text).get(MADE_BY) == self._token
+
+
+def _record(text: str | None) -> dict[str, Any]:
+    """The record in a marker; empty if it is none."""
+    with suppress(ValueError):
+        record = json.loads(text or "")
+        return record if isinstance(record, dict) else {}
+    return {}
