@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from random import Random
 
@@ -48,19 +45,6 @@ def harm(directory: Path, dice: Random) -> str:
         return ""
     name, how = dice.choice(here), dice.choice(sorted(HARMS))
     return f"{how} {name}" if HARMS[how](directory / name, dice) else ""
-
-
-@contextmanager
-def small_disk(directory: Path, size: int) -> Iterator[bool]:
-    """A file system of so many bytes at ``directory``, a new one; yields whether it could be made, which takes root."""
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
-    made = not os.geteuid() and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    try:
-        yield made
-    finally:
-        if made:
-            subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 def fill(directory: Path, leave: int) -> Path:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from torture.damage import fill, harm, small_disk
+from support.spools import small_disk
+from torture.damage import fill, harm
 from torture.place import MIB, stretch
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def play_round(
         round_ = _Round(place, seed, mode, dice, tally)
         if mode == "full disk":
             directory = place.state.with_name(f"disk-{seed}")
-            if not stack.enter_context(small_disk(directory, DISK)):
+            if stack.enter_context(small_disk(directory, DISK)) is None:
                 return
             round_ = _Round(replace(place, state=directory / "state"), seed, mode, dice, tally)
             round_.disk = directory

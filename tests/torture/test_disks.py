@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from torture.damage import HARMS, fill, small_disk
+from support.spools import small_disk
+from torture.damage import HARMS, fill
 from torture.place import MIB, place_at
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -19,9 +20,10 @@ def disk(tmp_path):
     with ExitStack() as stack:
 
         def make(size):
-            if not stack.enter_context(small_disk(tmp_path / "disk", size)):
+            small = stack.enter_context(small_disk(tmp_path / "disk", size))
+            if small is None:
                 pytest.skip("a small tmpfs cannot be mounted here: that takes root")
-            return tmp_path / "disk"
+            return small
 
         yield make
 

@@ -14,6 +14,8 @@ from penstock.stores.multipart.state import Phase
 from penstock.stores.multipart.strays import may_leave_stray, open_uploads, try_end_strays, warn_of_stray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.errors import StoreError
     from penstock.stores.base import MultipartStore, ObjectProperties
     from penstock.stores.multipart.journal import UploadJournal
@@ -24,7 +26,7 @@ __all__ = ["Opening"]
 
 
 class Opening:
-    """Opens the upload of ``state``, again if the store loses it.
+    """Opens the upload of ``state``, again if the store loses it; ``on_open`` is told at once.
 
     Attributes:
         marked: it was opened with metadata that say that the object is incomplete.
@@ -38,6 +40,7 @@ class Opening:
         state: UploadState,
         journal: UploadJournal | None,
         token: str,
+        on_open: Callable[[], None],
     ) -> None:
         self.marked = False
         self._store = store
@@ -46,6 +49,7 @@ class Opening:
         self._state = state
         self._journal = journal
         self._token = token
+        self._on_open = on_open
         self._asked: datetime | None = None
         self._known: frozenset[str] | None = None
         self._looked = False
@@ -79,6 +83,7 @@ class Opening:
             raise
         self.marked = incomplete
         self._state.opened(upload_id)
+        self._on_open()
         strays = self._lost > lost_before and not await self._end_strays(upload_id, asked)
         if self._journal is not None:  # not before: until then ours is one of those to be ended
             self._journal.opened(self._name.key, upload_id, marked=incomplete, strays=strays)

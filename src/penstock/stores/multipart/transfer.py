@@ -74,7 +74,9 @@ class Transfer:
         self._name = Name(self._store, key, options.if_exists, self._token)
         self._marker = Marker(self._store, self._token)
         self._stranded = False
-        self._opening = Opening(self._store, self._name, options.properties, self.state, journal, self._token)
+        self._opening = Opening(
+            self._store, self._name, options.properties, self.state, journal, self._token, lambda: self.age.begin()
+        )
         self.sender = Sender(
             self._store,
             lambda: self.key,
@@ -121,7 +123,6 @@ class Transfer:
         self.state.move(Phase.OPENING)
         creating = self._opening.create(incomplete=incomplete, checksum=self._digest.whole_algorithm)
         await shelter(creating, grace_s=self._options.grace_s)
-        self.age.begin()
 
     @property
     def fits_one_put(self) -> bool:
