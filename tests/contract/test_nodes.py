@@ -23,7 +23,8 @@ FILES_OF = {
     "containers::demuxer": "opus.webm",
     "containers::wav::demuxer": "pcm.wav",
 }
-HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich", "soxr", "typer"]
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich"]
+HEAVY += ["sherpa_onnx", "soxr", "typer"]
 
 
 def is_transform(kind):

@@ -1,0 +1,174 @@
+"""sherpa-onnx behind one door: what is loaded from which files, and that it is tried in another process first.
+
+The library ends the process, without an exception, on a model whose metadata it does not know, and on a language that
+a model has not. So a set of files and options is first loaded and used once by a child process; only what passed there
+is loaded here. What passed is remembered as long as the files do not change.
+Reference: the Python API of sherpa-onnx 2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from penstock.errors import ConfigurationError, MissingDependency
+
+__all__ = ["ModelSpec", "check", "load", "try_out"]
+
+RATE_HZ: Final = 16_000  # of everything that listens
+TRIAL_TIMEOUT_S: Final = 300
+REMEMBERED: Final = 64
+
+PLACE = re.compile(r"^/\S+?:\w+:\d+ |/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
+CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from penstock.nodes.speech.sherpa import try_out; try_out(json.load(sys.stdin))"
+)
+_passed: dict[str, None] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model: what it does, of which family it is, its files by role and its options."""
+
+    task: Literal["voice", "recognizer", "activity"]
+    family: str
+    files: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    num_threads: int = 1
+    provider: str = "cpu"
+    rules: str = ""
+
+
+def check(spec: ModelSpec, who: str) -> str:
+    """Try a model in another process, unless it passed before; return what it had to say, such as that it has no GPU.
+
+    Args:
+        spec: the model.
+        who: the kind of the node, for the message.
+
+    Raises:
+        MissingDependency: sherpa-onnx is not installed.
+        ConfigurationError: the model cannot be used; the message gives the library's reason.
+    """
+    _library()
+    key = json.dumps([asdict(spec), [_identity(path) for path in spec.files.values()]])
+    if key in _passed:
+        return ""
+    command = [sys.executable, "-c", CHILD, json.dumps(sys.path)]
+    try:
+        child = subprocess.run(  # noqa: S603 - this interpreter and our own code
+            command,
+            input=json.dumps(asdict(spec)),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TRIAL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(f"{who}: the model did not load within {TRIAL_TIMEOUT_S} s") from error
+    if child.returncode:
+        reason = _reason(child.stderr) or f"its process ended with code {child.returncode}"
+        raise ConfigurationError(f"{who}: sherpa-onnx cannot use the model in {_place(spec)}: {reason}")
+    while len(_passed) >= REMEMBERED:
+        del _passed[next(iter(_passed))]
+    _passed[key] = None
+    return _reason(child.stderr)
+
+
+def load(spec: ModelSpec) -> Any:
+    """Load a model that passed ``check``: an ``OfflineTts``, an ``OfflineRecognizer`` or a ``VadModel``."""
+    library = _library()
+    if spec.task == "voice":
+        return _load_voice(library, spec)
+    if spec.task == "recognizer":
+        make = getattr(library.OfflineRecognizer, f"from_{spec.family}")
+        return make(**spec.files, **spec.options, num_threads=spec.num_threads, provider=spec.provider)
+    model = {
+        "silero": library.SileroVadModelConfig,
+        "ten": library.TenVadModelConfig,
+    }[spec.family](**spec.files, **spec.options)
+    config = library.VadModelConfig(
+        **{f"{spec.family}_vad": model}, sample_rate=RATE_HZ, num_threads=spec.num_threads, provider=spec.provider
+    )
+    _validate(config)
+    return library.VadModel.create(config)
+
+
+def try_out(given: dict[str, Any]) -> None:
+    """Load a model and use it once, in a process that may end by it. Says on stderr why it cannot be done."""
+    try:
+        spec = ModelSpec(**given)
+        model = load(spec)
+        if spec.task == "voice":
+            _try_voice(spec, model)
+        elif spec.task == "recognizer":
+            stream = model.create_stream()
+            stream.accept_waveform(RATE_HZ, [0.0] * RATE_HZ)
+            model.decode_stream(stream)
+        else:
+            model.is_speech([0.0] * model.window_size())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
+        sys.exit(str(error).strip() or repr(error))
+
+
+def _library() -> Any:
+    try:
+        import sherpa_onnx
+    except ImportError as error:
+        raise MissingDependency("sherpa-onnx is not installed: pip install 'penstock[speech]'") from error
+    return sherpa_onnx
+
+
+def _load_voice(library: Any, spec: ModelSpec) -> Any:
+    model = {
+        "vits": library.OfflineTtsVitsModelConfig,
+        "kokoro": library.OfflineTtsKokoroModelConfig,
+        "matcha": library.OfflineTtsMatchaModelConfig,
+    }[spec.family](**spec.files, **spec.options)
+    config = library.OfflineTtsConfig(
+        model=library.OfflineTtsModelConfig(
+            **{spec.family: model}, num_threads=spec.num_threads, provider=spec.provider
+        ),
+        rule_fsts=spec.rules,
+        max_num_sentences=1,
+    )
+    _validate(config)
+    return library.OfflineTts(config)
+
+
+def _validate(config: Any) -> None:
+    if not config.validate():
+        raise ConfigurationError("")  # the library has said why on stderr
+
+
+def _try_voice(spec: ModelSpec, model: Any) -> None:
+    from penstock.nodes.speech.phonemes import read_tokens
+
+    letter = next((token for token in read_tokens(Path(spec.files["tokens"])) if token.isalpha()), "a")
+    how = _library().GenerationConfig()
+    how.phoneme_codepoints = [[ord(letter)]]
+    if not model.generate("", how).sample_rate:
+        raise ConfigurationError("")
+
+
+def _identity(path: str) -> list[Any]:
+    found = Path(path).stat()
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _place(spec: ModelSpec) -> str:
+    folders = {str(Path(path).parent) for path in spec.files.values()}
+    return " and ".join(f"'{folder}'" for folder in sorted(folders))
+
+
+def _reason(said: str) -> str:
+    """The last line of what the library said, without its places in its source."""
+    lines = [PLACE.sub("", line).strip() for line in said.splitlines()]
+    return next((line for line in reversed(lines) if line), "")
