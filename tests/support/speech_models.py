@@ -162,6 +162,23 @@ def silero(path):
     return path
 
 
+def ten(path):
+    """A voice activity model of the shape of TEN's: by the mean of the log-mel features, from -40 dB or so on."""
+    states = [(f"state{n}", FLOAT, [1, 64]) for n in range(4)]
+    nodes = [
+        ("ReduceMean", ["x"], ["mean"], {"axes": [1, 2], "keepdims": 0}),
+        ("Add", ["mean", "offset"], ["above"]),
+        ("Clip", ["above", "low", "high"], ["probability"]),
+        *[("Identity", [f"state{n}"], [f"next{n}"]) for n in range(4)],
+    ]
+    outputs = [("probability", FLOAT, [1]), *[(f"next{n}", FLOAT, [1, 64]) for n in range(4)]]
+    constants = {"offset": np.float32(30), "low": np.float32(0), "high": np.float32(1)}
+    zeros, ones, window = (",".join(map(str, values)) for values in ([0] * 41, [1] * 41, [1] * 768))
+    metadata = {"model_type": "ten-vad", "mean": zeros, "inv_stddev": ones, "window": window}
+    save(path, [("x", FLOAT, [1, 3, 41]), *states], nodes, outputs, constants, **metadata)
+    return path
+
+
 SOT, EOT, NO_TIMESTAMPS = 8, 9, 15
 VOCABULARY = NO_TIMESTAMPS + 1 + 1501
 
@@ -221,3 +238,39 @@ def _whisper_decoder(path, cross, prompt, begin):
     outputs += [(f"out_n_layer_self_{name}_cache", FLOAT, [1, 1, 448, 4]) for name in "kv"]
     constants = {"threshold": np.float32(-1), "table": table, "second": np.array([1]), "first_axis": np.array([0])}
     save(path, inputs, nodes, outputs, constants)
+
+
+def sense_voice(folder, **changed):
+    """A SenseVoice model: four frames of labels, then ``LOUD`` or ``QUIET`` by the level of the features."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = ["<blank>", "<|en|>", "<|NEUTRAL|>", "<|Speech|>", "<|withitn|>"]
+    symbols = labels + [word.replace(" ", "▁") for word in (*LOUD, *QUIET)]
+    (folder / "tokens.txt").write_text("".join(f"{symbol} {n}\n" for n, symbol in enumerate(symbols)), encoding="utf-8")
+    width = 80 * 7
+    metadata = {
+        "model_type": "sense_voice_ctc", "lfr_window_size": 7, "lfr_window_shift": 6, "normalize_samples": 0,
+        "vocab_size": len(symbols), "with_itn": 14, "without_itn": 15, "lang_auto": 0, "lang_zh": 3, "lang_en": 4,
+        "lang_ja": 11, "lang_ko": 12, "lang_yue": 7, "neg_mean": ",".join(["0"] * width),
+        "inv_stddev": ",".join(["1"] * width), **changed,
+    }  # fmt: skip
+    table = np.zeros((2, 1000, len(symbols)), np.float32)
+    table[:, :, 0] = 1
+    for which, words in enumerate(((5, 6), (7, 8))):
+        for frame, symbol in enumerate((1, 2, 3, 4, words[0], 0, words[1])):
+            table[which, frame, symbol] = 10
+    inputs = [("x", FLOAT, [1, "t", width]), ("x_length", INT32, [1])]
+    inputs += [("language", INT32, [1]), ("text_norm", INT32, [1])]
+    nodes = [
+        ("ReduceMax", ["x"], ["level"], {"axes": [0, 1, 2], "keepdims": 0}),
+        ("Less", ["level", "threshold"], ["is_quiet"]),
+        ("Cast", ["is_quiet"], ["which"], {"to": INT64}),
+        ("Gather", ["table", "which"], ["rows"], {"axis": 0}),
+        ("Cast", ["x_length"], ["length"], {"to": INT64}),
+        ("Add", ["length", "labels"], ["end"]),
+        ("Slice", ["rows", "first", "end", "first"], ["some"]),
+        ("Unsqueeze", ["some", "first"], ["logits"]),
+    ]
+    constants = {"threshold": np.float32(15), "table": table, "first": np.array([0]), "labels": np.array([4])}
+    save(folder / "model.int8.onnx", inputs, nodes, [("logits", FLOAT, [1, "t", len(symbols)])], constants,
+         **{name: value for name, value in metadata.items() if value is not None})  # fmt: skip
+    return folder

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from penstock.errors import ConfigurationError, MissingDependency
 
-__all__ = ["ModelSpec", "check", "load", "try_out"]
+__all__ = ["RATE_HZ", "ModelSpec", "check", "load", "try_out"]
 
 RATE_HZ: Final = 16_000  # of everything that listens
 TRIAL_TIMEOUT_S: Final = 300
