@@ -121,7 +121,7 @@ class NeuralVoice(Node[C]):
             ConfigurationError: another parameter differs, or the model has no such speaker; nothing has changed.
         """
         live = {"speaker_id", "speed"}
-        changed = [name for name in config.model_fields_set if getattr(config, name) != getattr(self.config, name)]
+        changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(self.config, name)]
         if fixed := sorted(set(changed) - live):
             raise ConfigurationError(f"{', '.join(fixed)} cannot change while the voice runs; speaker_id and speed can")
         if self._neural is not None:

@@ -29,7 +29,7 @@ CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from penstock.nodes.speech.sherpa import try_out; try_out(json.load(sys.stdin))"
 )
-_passed: dict[str, None] = {}
+_passed: dict[str, str] = {}  # what was said
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def check(spec: ModelSpec, who: str) -> str:
     _library()
     key = json.dumps([asdict(spec), [_identity(path) for path in spec.files.values()]])
     if key in _passed:
-        return ""
+        return _passed[key]
     command = [sys.executable, "-c", CHILD, json.dumps(sys.path)]
     try:
         child = subprocess.run(  # noqa: S603 - this interpreter and our own code
@@ -78,8 +78,8 @@ def check(spec: ModelSpec, who: str) -> str:
         raise ConfigurationError(f"{who}: sherpa-onnx cannot use the model in {_place(spec)}: {reason}")
     while len(_passed) >= REMEMBERED:
         del _passed[next(iter(_passed))]
-    _passed[key] = None
-    return _reason(child.stderr)
+    _passed[key] = _reason(child.stderr)
+    return _passed[key]
 
 
 def load(spec: ModelSpec) -> Any:

@@ -259,6 +259,13 @@ async def test_a_model_that_passed_is_not_tried_again_until_a_file_changes(tmp_p
         assert len(tried) == times
 
 
+async def test_what_the_library_says_of_the_trial_is_a_warning_each_time(models):
+    for _ in range(2):
+        result = await speech("kokoro", models, FOX, execution_provider="cuda")
+        (warning,) = result.context.warnings
+        assert "Fallback to cpu" in warning
+
+
 async def test_without_the_library_the_error_names_the_extra(models, monkeypatch):
     monkeypatch.setitem(sherpa.sys.modules, "sherpa_onnx", None)
     with pytest.raises(MissingDependency, match=r"pip install 'penstock\[speech\]'"):
