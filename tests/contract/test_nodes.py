@@ -14,7 +14,7 @@ from penstock.pins import EncodedAudioType
 from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
-from support import speech_models
+from support import listening_models
 from support.containers import file_of
 from support.web import file_server
 
@@ -44,9 +44,10 @@ OTHERS = [kind for kind in default_registry() if kind not in TRANSFORMS]
 def models(tmp_path_factory):
     """A directory of small speech models."""
     folder = tmp_path_factory.mktemp("models")
-    speech_models.silero(folder / "silero_vad.onnx")
-    speech_models.whisper(folder / "whisper")
-    speech_models.sense_voice(folder / "sense-voice")
+    listening_models.silero(folder / "silero_vad.onnx")
+    listening_models.whisper(folder / "whisper")
+    listening_models.sense_voice(folder / "sense-voice")
+    listening_models.parakeet(folder / "parakeet")
     return folder
 
 
@@ -101,8 +102,9 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 activity = str(models / "silero_vad.onnx")
                 params = {"model_path": str(models / "whisper"), "vad_model_path": activity}
                 return NodeCase(params, usual_case(node_class).packets)
-            case "plugin::native::sensevoice":
-                params = {"model_dir": str(models / "sense-voice"), "use_vad": False}
+            case "plugin::native::sensevoice" | "plugin::native::parakeet":
+                name = "sense-voice" if kind.endswith("sensevoice") else "parakeet"
+                params = {"model_dir": str(models / name), "use_vad": False}
                 return NodeCase(params, usual_case(node_class).packets)
             case "transport::http::fetcher":
                 url = request.getfixturevalue("served")

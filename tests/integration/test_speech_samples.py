@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from penstock.media.probe import probe
-from support import speech_models
+from support import listening_models, voice_models
 from support.media import ffmpeg, ogg_of, tone
 
 ROOT = Path(__file__).resolve().parents[2]
-SAID = "".join(speech_models.LOUD).strip()
+SAID = "".join(listening_models.LOUD).strip()
 
 # The chain that transcription files in the field are made of, with their parameters.
 FIELD = """
@@ -37,6 +37,7 @@ FIELD_NODES = {
     "max_segment_duration_secs: 30.0}": [SAID, SAID],
     "plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
     "plugin::native::sensevoice": [SAID, SAID],
+    "plugin::native::parakeet": [SAID, SAID],
     "plugin::native::vad\n    params: {model_path: models/ten-vad.onnx, output_mode: events}": ["vad"] * 4,
 }
 
@@ -46,11 +47,12 @@ def place(tmp_path_factory):
     """A directory with ``models/`` and a recording: two tones with silence around them."""
     folder = tmp_path_factory.mktemp("place")
     models = folder / "models"
-    speech_models.whisper(models / "sherpa-onnx-whisper-base.en")
-    speech_models.sense_voice(models / "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-int8-2025-09-09")
-    speech_models.piper(models / "vits-piper-en_US-libritts_r-medium", speakers=3)
-    speech_models.silero(models / "silero_vad.onnx")
-    speech_models.ten(models / "ten-vad.onnx")
+    listening_models.whisper(models / "sherpa-onnx-whisper-base.en")
+    listening_models.sense_voice(models / "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-int8-2025-09-09")
+    listening_models.parakeet(models / "sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8")
+    voice_models.piper(models / "vits-piper-en_US-libritts_r-medium", speakers=3)
+    listening_models.silero(models / "silero_vad.onnx")
+    listening_models.ten(models / "ten-vad.onnx")
     parts = [(1, 0.0), (2, 0.3), (1, 0.0), (1.5, 0.3), (2, 0.0)]
     sound = np.concatenate([tone(int(48_000 * seconds), 440, level=level) for seconds, level in parts])
     (folder / "recording.ogg").write_bytes(ogg_of(sound))

@@ -40,6 +40,7 @@ BUILTIN: Final[dict[str, str]] = {
     "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
+    "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
     "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
     "plugin::native::vad": "penstock.nodes.speech.vad:Vad",
@@ -52,5 +53,5 @@ BUILTIN: Final[dict[str, str]] = {
 
 ALIASES: Final[dict[str, str]] = {
     f"speech::{name}": f"plugin::native::{name}"
-    for name in ("kokoro", "matcha", "piper", "sensevoice", "vad", "whisper")
+    for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
 }

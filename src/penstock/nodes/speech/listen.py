@@ -78,6 +78,10 @@ class Listener(Node[C]):
         """Whether the stream is cut by a voice activity model."""
         return bool(self.config.vad_model_path)
 
+    def min_speech_s(self) -> float:
+        """How long must be spoken to count."""
+        return MIN_SPEECH_S
+
     def tells_edges(self) -> bool:
         """Whether beginnings and ends of speech are events."""
         return False
@@ -139,7 +143,7 @@ class Listener(Node[C]):
         activity = VoiceActivity(spec)
         gate = SpeechGate(
             window=activity.window,
-            min_speech=int(RATE_HZ * MIN_SPEECH_S),
+            min_speech=int(RATE_HZ * self.min_speech_s()),
             min_silence=RATE_HZ * self.config.min_silence_duration_ms // 1000,
             max_speech=longest - activity.window,
             lead=int(RATE_HZ * LEAD_S),

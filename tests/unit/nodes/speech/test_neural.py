@@ -13,7 +13,7 @@ from penstock.nodes.speech import sherpa
 from penstock.nodes.speech.engine_neural import SENTENCE_CHARACTERS, Delivery, NeuralEngine
 from penstock.packets import Text
 from penstock.testing import FakeContext, run_node
-from support import speech_models
+from support import voice_models
 
 KINDS = {
     "plugin::native::kokoro": "kokoro-multi-lang-v1_1",
@@ -32,9 +32,9 @@ def no_fallback(monkeypatch):
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return {
-        "kokoro": speech_models.kokoro(folder / "kokoro"),
-        "piper": speech_models.piper(folder / "piper", speakers=4),
-        "matcha": speech_models.matcha(folder / "matcha"),
+        "kokoro": voice_models.kokoro(folder / "kokoro"),
+        "piper": voice_models.piper(folder / "piper", speakers=4),
+        "matcha": voice_models.matcha(folder / "matcha"),
     }
 
 
@@ -76,9 +76,9 @@ async def test_text_becomes_mono_audio_at_the_rate_of_the_model_without_a_gap(na
 
 async def test_the_model_gets_a_token_for_each_symbol_of_the_pronunciation(models):
     # "A" is ˈeɪ in espeak-ng and ˈA in Kokoro's letters; a sentence without a mark gets a full stop.
-    assert samples_of(await speech("kokoro", models, "A")).size == speech_models.HOP * (len("ˈA.") + 2)  # framed
+    assert samples_of(await speech("kokoro", models, "A")).size == voice_models.HOP * (len("ˈA.") + 2)  # framed
     symbols = len("ˈeɪ.")  # Piper's take a blank after each symbol, and are framed too
-    assert samples_of(await speech("piper", models, "A")).size == speech_models.HOP * (2 * symbols + 3)
+    assert samples_of(await speech("piper", models, "A")).size == voice_models.HOP * (2 * symbols + 3)
 
 
 async def test_each_speaker_has_its_own_voice(models):
@@ -100,7 +100,7 @@ async def test_the_length_scale_reaches_the_model(models):
 
 
 async def test_chinese_is_read_by_the_lexicon_of_the_archive(models):
-    assert samples_of(await speech("kokoro", models, "你好")).size >= speech_models.HOP * len("niha")
+    assert samples_of(await speech("kokoro", models, "你好")).size >= voice_models.HOP * len("niha")
 
 
 async def test_nothing_to_speak_among_sentences_is_passed_over(models):
@@ -199,7 +199,7 @@ async def test_all_files_that_a_model_directory_lacks_are_named(tmp_path):
 
 
 async def test_the_vocoder_may_lie_beside_the_model_directory(tmp_path):
-    folder = speech_models.matcha(tmp_path / "matcha")
+    folder = voice_models.matcha(tmp_path / "matcha")
     (folder / "hifigan_v2.onnx").rename(tmp_path / "hifigan_v2.onnx")
     assert (await speech("matcha", {"matcha": folder}, FOX)).packets
 
@@ -208,22 +208,22 @@ def broken(tmp_path, what):
     folder = tmp_path / what
     match what:
         case "no model at all":
-            speech_models.piper(folder)
+            voice_models.piper(folder)
             (folder / "voice.onnx").write_bytes(b"<html>404</html>" * 100)
         case "cut short":
-            speech_models.piper(folder)
+            voice_models.piper(folder)
             whole = (folder / "voice.onnx").read_bytes()
             (folder / "voice.onnx").write_bytes(whole[: len(whole) // 2])
         case "of another family":
-            speech_models.kokoro(folder)
+            voice_models.kokoro(folder)
             (folder / "model.onnx").rename(folder / "voice.onnx")
         case "without its metadata":
-            speech_models.piper(folder, sample_rate=None)
+            voice_models.piper(folder, sample_rate=None)
         case "with tokens that are none":
-            speech_models.piper(folder)
+            voice_models.piper(folder)
             (folder / "tokens.txt").write_bytes(bytes(range(256)))
         case "empty":
-            speech_models.piper(folder)
+            voice_models.piper(folder)
             (folder / "voice.onnx").write_bytes(b"")
     return folder
 
@@ -242,19 +242,19 @@ async def test_a_model_that_is_something_else_is_an_error_and_no_end_of_the_proc
 
 
 async def test_a_language_that_espeak_has_not_is_told(tmp_path):
-    folder = speech_models.piper(tmp_path / "piper", voice="en-uss")
+    folder = voice_models.piper(tmp_path / "piper", voice="en-uss")
     with pytest.raises(ConfigurationError, match="no voice 'en-uss'"):
         await run_node("plugin::native::piper", model_dir=str(folder))
 
 
 async def test_a_model_that_passed_is_not_tried_again_until_a_file_changes(tmp_path, monkeypatch):
-    folder = speech_models.piper(tmp_path / "piper")
+    folder = voice_models.piper(tmp_path / "piper")
     tried = []
     real = sherpa.subprocess.run
     monkeypatch.setattr(sherpa.subprocess, "run", lambda *a, **k: (tried.append(1), real(*a, **k))[1])
     for changed, times in ((False, 1), (False, 1), (True, 2)):
         if changed:
-            speech_models.piper(folder, speakers=2)
+            voice_models.piper(folder, speakers=2)
         await run_node("plugin::native::piper", [Text(FOX)], model_dir=str(folder))
         assert len(tried) == times
 

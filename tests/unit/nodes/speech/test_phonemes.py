@@ -2,12 +2,12 @@ import pytest
 
 from penstock.nodes.speech.espeak_library import load_library
 from penstock.nodes.speech.phonemes import Speller, has_han, read_tokens
-from support import speech_models
+from support import voice_models
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    return speech_models.piper(tmp_path_factory.mktemp("voice")) / "tokens.txt"
+    return voice_models.piper(tmp_path_factory.mktemp("voice")) / "tokens.txt"
 
 
 @pytest.fixture(scope="module")

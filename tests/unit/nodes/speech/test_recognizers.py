@@ -10,21 +10,22 @@ from penstock.nodes.registry import default_registry
 from penstock.nodes.speech.recognizer import Recognizer
 from penstock.packets import Binary
 from penstock.testing import FakeContext, run_node
-from support import speech_models
+from support import listening_models
 from support.media import audio_packets, tone
 
 RATE = 16_000
-WHISPER, SENSE_VOICE = "plugin::native::whisper", "plugin::native::sensevoice"
-LOUD, QUIET = ("".join(words).strip() for words in (speech_models.LOUD, speech_models.QUIET))
+WHISPER, SENSE_VOICE, PARAKEET = (f"plugin::native::{name}" for name in ("whisper", "sensevoice", "parakeet"))
+LOUD, QUIET = ("".join(words).strip() for words in (listening_models.LOUD, listening_models.QUIET))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    speech_models.whisper(folder / "sherpa-onnx-whisper-base.en")
-    speech_models.whisper(folder / "multilingual", "base", multilingual=True)
-    speech_models.sense_voice(folder / "sense-voice")
-    speech_models.silero(folder / "silero_vad.onnx")
+    listening_models.whisper(folder / "sherpa-onnx-whisper-base.en")
+    listening_models.whisper(folder / "multilingual", "base", multilingual=True)
+    listening_models.sense_voice(folder / "sense-voice")
+    listening_models.parakeet(folder / "parakeet")
+    listening_models.silero(folder / "silero_vad.onnx")
     return folder
 
 
@@ -49,6 +50,12 @@ def sense_voice_of(models, **params):
     return cls(cls.Config.model_validate(usual | params))
 
 
+def parakeet_of(models, **params):
+    cls = default_registry().get(PARAKEET)
+    usual = {"model_dir": str(models / "parakeet"), "use_vad": False, "num_threads": 1}
+    return cls(cls.Config.model_validate(usual | params))
+
+
 # -- what is said, and when ---------------------------------------------------------------------------
 
 
@@ -66,14 +73,15 @@ async def test_each_piece_of_speech_becomes_a_transcription_with_its_times(model
 
 
 async def test_the_model_hears_the_sound(models):
-    for make, silence in ((whisper_of, sound(-2)), (sense_voice_of, sound(2) * np.float32(1e-4))):
+    hush = sound(2) * np.float32(1e-4)
+    for make, silence in ((whisper_of, sound(-2)), (sense_voice_of, hush), (parakeet_of, sound(-2))):
         loud = (await run_node(make(models), stream(2))).packets
         quiet = (await run_node(make(models), audio_packets(silence, 320, RATE))).packets
         assert [packet.text for packet in (*loud, *quiet)] == [LOUD, QUIET]
 
 
 async def test_without_an_activity_model_pieces_have_a_fixed_length_and_leave_nothing_out(models):
-    for make in (whisper_of, sense_voice_of):
+    for make in (whisper_of, sense_voice_of, parakeet_of):
         packets = (await run_node(make(models, max_segment_duration_secs=2), stream(7))).packets
         assert sum(p.meta.duration_us for p in packets) == pytest.approx(7_000_000, abs=10)
         assert max(p.meta.duration_us for p in packets) <= 2_000_000
@@ -108,10 +116,18 @@ async def test_sense_voice_tells_the_language_it_heard(models):
     assert (packet.language, [segment.text for segment in packet.segments]) == ("en", [LOUD])
 
 
+async def test_parakeet_tells_how_sure_it_is_and_passes_over_what_is_short(models):
+    activity = {"use_vad": True, "vad_model_path": str(models / "silero_vad.onnx")}
+    packets = (await run_node(parakeet_of(models, **activity), stream(-1, 0.2, -1, 1, -1))).packets
+    assert [(packet.text, packet.language) for packet in packets] == [(LOUD, None)]
+    assert 0.9 < packets[0].segments[0].confidence <= 1
+
+
 @pytest.mark.parametrize("frames", [0, 1, 100, 399, 400, 7999, 8000, 8001])
 async def test_very_short_sound_is_recognised_without_harm(models, frames):
     packets = audio_packets(sound(1)[:frames], 320, RATE)
-    assert len((await run_node(whisper_of(models), packets)).packets) <= 1
+    for make in (whisper_of, sense_voice_of, parakeet_of):
+        assert len((await run_node(make(models), packets)).packets) <= 1
 
 
 async def test_silence_has_no_transcription(models):
@@ -176,7 +192,7 @@ async def test_missing_files_are_named(tmp_path, models):
 
 @pytest.mark.parametrize("what", ["text", "swapped", "metadata", "language"])
 async def test_a_model_that_is_something_else_is_an_error_and_no_end_of_the_process(what, tmp_path, models):
-    folder = speech_models.whisper(
+    folder = listening_models.whisper(
         tmp_path / "m", "base", multilingual=True, **{"n_mels": None} if what == "metadata" else {}
     )
     encoder, decoder = folder / "base-encoder.onnx", folder / "base-decoder.onnx"
@@ -203,4 +219,8 @@ def test_parameters_and_defaults_are_those_that_pipelines_in_the_field_give():
     assert default_registry().get(SENSE_VOICE).Config().model_dump() == cuts | {
         "model_dir": "models/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-int8-2025-09-09", "language": "auto",
         "use_itn": True, "num_threads": 4, "execution_provider": "cpu", "use_vad": True,
+    }  # fmt: skip
+    assert default_registry().get(PARAKEET).Config().model_dump() == cuts | {
+        "model_dir": "models/sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8", "num_threads": 4,
+        "execution_provider": "cpu", "use_vad": True, "min_speech_duration_ms": 300,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from penstock.nodes.speech.vad import Vad, VadConfig
 from penstock.packets import Binary
 from penstock.pins import RawAudioType
 from penstock.testing import run_node
-from support import speech_models
+from support import listening_models, voice_models
 from support.media import audio_packets, tone
 
 RATE = 16_000
@@ -19,7 +19,7 @@ KIND = "plugin::native::vad"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return str(speech_models.silero(tmp_path_factory.mktemp("vad") / "silero_vad.onnx"))
+    return str(listening_models.silero(tmp_path_factory.mktemp("vad") / "silero_vad.onnx"))
 
 
 def sound(*parts):
@@ -31,7 +31,7 @@ def stream(*parts, size=320, start_us=5_000_000):
     return audio_packets(sound(*parts), size, RATE, start_us)
 
 
-@pytest.mark.parametrize("family", [speech_models.silero, speech_models.ten])
+@pytest.mark.parametrize("family", [listening_models.silero, listening_models.ten])
 async def test_events_tell_beginning_and_end_of_speech_with_the_times_of_the_stream(family, tmp_path):
     model = str(family(tmp_path / "vad.onnx"))
     packets = (await run_node(KIND, stream(-1, 2, -1, 1.5, -2), model_path=model)).packets
@@ -106,14 +106,14 @@ async def test_a_model_that_is_missing_or_something_else_is_told(tmp_path):
     with pytest.raises(MissingDependency, match=r"model_path '.*none.onnx' is not there; give Silero's or TEN's"):
         await run_node(KIND, model_path=str(tmp_path / "none.onnx"))
     (tmp_path / "text.onnx").write_text("this is text, not a model")
-    speech_models.piper(tmp_path / "voice")
+    voice_models.piper(tmp_path / "voice")
     for path in (tmp_path / "text.onnx", tmp_path / "voice" / "voice.onnx"):
         with pytest.raises(ConfigurationError, match="sherpa-onnx cannot use the model"):
             await run_node(KIND, model_path=str(path))
 
 
 def test_our_own_name_is_an_alias():
-    for name in ("kokoro", "piper", "matcha", "whisper", "sensevoice", "vad"):
+    for name in ("kokoro", "piper", "matcha", "whisper", "sensevoice", "parakeet", "vad"):
         assert default_registry().get(f"speech::{name}") is default_registry().get(f"plugin::native::{name}")
 
 
