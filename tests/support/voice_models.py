@@ -93,6 +93,7 @@ def kokoro(folder, *, speakers=3, lexicon=True, **changed):
     _tokens(folder / "tokens.txt")
     (folder / "espeak-ng-data").mkdir(exist_ok=True)
     if lexicon:
+        (folder / "lexicon-us-en.txt").write_text("hello h ə l\n", encoding="utf-8")
         (folder / "lexicon-zh.txt").write_text("你 n i\n好 h a\n", encoding="utf-8")
     return folder
 

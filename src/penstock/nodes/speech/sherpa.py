@@ -25,6 +25,7 @@ TRIAL_TIMEOUT_S: Final = 300
 REMEMBERED: Final = 64
 
 PLACE = re.compile(r"^/\S+?:\w+:\d+ |/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
+SWALLOWED = re.compile(r"Caught exception:\s*(.+?)\s*Return an empty", re.DOTALL)  # the library goes on without text
 CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from penstock.nodes.speech.sherpa import try_out; try_out(json.load(sys.stdin))"
@@ -44,6 +45,19 @@ class ModelSpec:
     provider: str = "cpu"
     rules: str = ""
 
+    @property
+    def paths(self) -> list[str]:
+        """All its files; lexicons and rules may be several, joined by commas as the library wants them."""
+        joined = f"{self.files.get('lexicon', '')},{self.rules}".split(",")
+        return [*(path for role, path in self.files.items() if role != "lexicon"), *filter(None, joined)]
+
+
+class _SaidAlready(ConfigurationError):
+    """The library has refused, and said why on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__("sherpa-onnx refused the model")
+
 
 def check(spec: ModelSpec, who: str) -> str:
     """Try a model in another process, unless it passed before; return what it had to say, such as that it has no GPU.
@@ -57,7 +71,7 @@ def check(spec: ModelSpec, who: str) -> str:
         ConfigurationError: the model cannot be used; the message gives the library's reason.
     """
     _library()
-    key = json.dumps([asdict(spec), [_identity(path) for path in spec.files.values()]])
+    key = json.dumps([asdict(spec), [_identity(path) for path in spec.paths]])
     if key in _passed:
         return _passed[key]
     command = [sys.executable, "-c", CHILD, json.dumps(sys.path)]
@@ -73,8 +87,10 @@ def check(spec: ModelSpec, who: str) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigurationError(f"{who}: the model did not load within {TRIAL_TIMEOUT_S} s") from error
-    if child.returncode:
-        reason = _reason(child.stderr) or f"its process ended with code {child.returncode}"
+    swallowed = SWALLOWED.search(child.stderr)
+    if child.returncode or swallowed:
+        said = " ".join(swallowed[1].split()) if swallowed else _reason(child.stderr)
+        reason = said or f"its process ended with code {child.returncode}"
         raise ConfigurationError(f"{who}: sherpa-onnx cannot use the model in {_place(spec)}: {reason}")
     while len(_passed) >= REMEMBERED:
         del _passed[next(iter(_passed))]
@@ -83,29 +99,22 @@ def check(spec: ModelSpec, who: str) -> str:
 
 
 def load(spec: ModelSpec) -> Any:
-    """Load a model that passed ``check``: an ``OfflineTts``, an ``OfflineRecognizer`` or a ``VadModel``."""
-    library = _library()
-    if spec.task == "voice":
-        return _load_voice(library, spec)
-    if spec.task == "recognizer":
-        make = getattr(library.OfflineRecognizer, f"from_{spec.family}")
-        return make(**spec.files, **spec.options, num_threads=spec.num_threads, provider=spec.provider)
-    model = {
-        "silero": library.SileroVadModelConfig,
-        "ten": library.TenVadModelConfig,
-    }[spec.family](**spec.files, **spec.options)
-    config = library.VadModelConfig(
-        **{f"{spec.family}_vad": model}, sample_rate=RATE_HZ, num_threads=spec.num_threads, provider=spec.provider
-    )
-    _validate(config)
-    return library.VadModel.create(config)
+    """Load a model that passed ``check``: an ``OfflineTts``, an ``OfflineRecognizer`` or a ``VadModel``.
+
+    Raises:
+        ConfigurationError: it cannot be loaded all the same.
+    """
+    try:
+        return _load(spec)
+    except RuntimeError as error:
+        raise ConfigurationError(f"sherpa-onnx cannot load the model in {_place(spec)}: {error}") from error
 
 
 def try_out(given: dict[str, Any]) -> None:
     """Load a model and use it once, in a process that may end by it. Says on stderr why it cannot be done."""
     try:
         spec = ModelSpec(**given)
-        model = load(spec)
+        model = _load(spec)
         if spec.task == "voice":
             _try_voice(spec, model)
         elif spec.task == "recognizer":
@@ -114,6 +123,8 @@ def try_out(given: dict[str, Any]) -> None:
             model.decode_stream(stream)
         else:
             model.is_speech([0.0] * model.window_size())
+    except _SaidAlready:
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
         sys.exit(str(error).strip() or repr(error))
 
@@ -124,6 +135,11 @@ def _library() -> Any:
     except ImportError as error:
         raise MissingDependency("sherpa-onnx is not installed: pip install 'penstock[speech]'") from error
     return sherpa_onnx
+
+
+def _load(spec: ModelSpec) -> Any:
+    makers = {"voice": _load_voice, "recognizer": _load_recognizer, "activity": _load_activity}
+    return makers[spec.task](_library(), spec)
 
 
 def _load_voice(library: Any, spec: ModelSpec) -> Any:
@@ -143,9 +159,26 @@ def _load_voice(library: Any, spec: ModelSpec) -> Any:
     return library.OfflineTts(config)
 
 
+def _load_recognizer(library: Any, spec: ModelSpec) -> Any:
+    make = getattr(library.OfflineRecognizer, f"from_{spec.family}")
+    return make(**spec.files, **spec.options, num_threads=spec.num_threads, provider=spec.provider)
+
+
+def _load_activity(library: Any, spec: ModelSpec) -> Any:
+    model = {
+        "silero": library.SileroVadModelConfig,
+        "ten": library.TenVadModelConfig,
+    }[spec.family](**spec.files, **spec.options)
+    config = library.VadModelConfig(
+        **{f"{spec.family}_vad": model}, sample_rate=RATE_HZ, num_threads=spec.num_threads, provider=spec.provider
+    )
+    _validate(config)
+    return library.VadModel.create(config)
+
+
 def _validate(config: Any) -> None:
     if not config.validate():
-        raise ConfigurationError("")  # the library has said why on stderr
+        raise _SaidAlready
 
 
 def _try_voice(spec: ModelSpec, model: Any) -> None:
@@ -155,16 +188,19 @@ def _try_voice(spec: ModelSpec, model: Any) -> None:
     how = _library().GenerationConfig()
     how.phoneme_codepoints = [[ord(letter)]]
     if not model.generate("", how).sample_rate:
-        raise ConfigurationError("")
+        raise _SaidAlready
 
 
 def _identity(path: str) -> list[Any]:
-    found = Path(path).stat()
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:  # the child will say so
+        return []
     return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def _place(spec: ModelSpec) -> str:
-    folders = {str(Path(path).parent) for path in spec.files.values()}
+    folders = {str(Path(path).parent) for role, path in spec.files.items() if role != "lexicon"}
     return " and ".join(f"'{folder}'" for folder in sorted(folders))
 
 

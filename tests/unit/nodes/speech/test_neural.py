@@ -81,6 +81,12 @@ async def test_the_model_gets_a_token_for_each_symbol_of_the_pronunciation(model
     assert samples_of(await speech("piper", models, "A")).size == voice_models.HOP * (2 * symbols + 3)
 
 
+async def test_the_first_kokoro_voices_are_spelled_in_plain_ipa(tmp_path):
+    folder = voice_models.kokoro(tmp_path / "kokoro", lexicon=False, version=1, max_token_len=None)
+    samples = samples_of(await speech("kokoro", {"kokoro": folder}, "A"))
+    assert samples.size == voice_models.HOP * (len("ˈeɪ.") + 2)
+
+
 async def test_each_speaker_has_its_own_voice(models):
     for name, speakers in (("kokoro", (0, 2)), ("piper", (0, 3))):
         levels = [np.abs(samples_of(await speech(name, models, FOX, speaker_id=n))).max() for n in speakers]
@@ -101,6 +107,8 @@ async def test_the_length_scale_reaches_the_model(models):
 
 async def test_chinese_is_read_by_the_lexicon_of_the_archive(models):
     assert samples_of(await speech("kokoro", models, "你好")).size >= voice_models.HOP * len("niha")
+    both = samples_of(await speech("kokoro", models, "hello你好")).size
+    assert both >= voice_models.HOP * len("həlniha")
 
 
 async def test_nothing_to_speak_among_sentences_is_passed_over(models):
@@ -264,6 +272,12 @@ async def test_what_the_library_says_of_the_trial_is_a_warning_each_time(models)
         result = await speech("kokoro", models, FOX, execution_provider="cuda")
         (warning,) = result.context.warnings
         assert "Fallback to cpu" in warning
+
+
+async def test_a_lexicon_in_a_directory_with_a_comma_is_an_error_as_the_library_wants_none(tmp_path):
+    folder = voice_models.kokoro(tmp_path / "a,b")
+    with pytest.raises(ConfigurationError, match=r"sherpa-onnx cannot use the model in '.*lexicon.*does not exist"):
+        await run_node("plugin::native::kokoro", model_dir=str(folder))
 
 
 async def test_without_the_library_the_error_names_the_extra(models, monkeypatch):

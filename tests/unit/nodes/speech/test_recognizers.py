@@ -190,11 +190,10 @@ async def test_missing_files_are_named(tmp_path, models):
         await run_node(whisper_of(models, vad_model_path=str(tmp_path / "none.onnx")))
 
 
-@pytest.mark.parametrize("what", ["text", "swapped", "metadata", "language"])
+@pytest.mark.parametrize("what", ["text", "swapped", "metadata", "language", "decoder of another model"])
 async def test_a_model_that_is_something_else_is_an_error_and_no_end_of_the_process(what, tmp_path, models):
-    folder = listening_models.whisper(
-        tmp_path / "m", "base", multilingual=True, **{"n_mels": None} if what == "metadata" else {}
-    )
+    odd = {"metadata": {"n_mels": None}, "decoder of another model": {"n_text_state": 8}}
+    folder = listening_models.whisper(tmp_path / "m", "base", multilingual=True, **odd.get(what, {}))
     encoder, decoder = folder / "base-encoder.onnx", folder / "base-decoder.onnx"
     if what == "text":
         encoder.write_text("not found " * 100)
