@@ -39,6 +39,8 @@ FIELD_NODES = {
     "plugin::native::sensevoice": [SAID, SAID],
     "plugin::native::parakeet": [SAID, SAID],
     "plugin::native::vad\n    params: {model_path: models/ten-vad.onnx, output_mode: events}": ["vad"] * 4,
+    "plugin::native::vad\n    params: {output_mode: filtered_audio}\n"
+    "  - kind: plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
 }
 
 
@@ -102,6 +104,7 @@ def test_only_speech_is_kept(place):
     assert np.count_nonzero(np.abs(heard) > 0.01) / 16_000 == pytest.approx(3.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_text_is_spoken_with_piper(place):
     target = place / "welcome.ogg"
     text = ROOT / "samples" / "text" / "welcome.txt"
