@@ -88,13 +88,21 @@ class NeuralEngine:
 
     @delivery.setter
     def delivery(self, delivery: Delivery) -> None:
+        self.check(delivery)
+        self._delivery = delivery
+
+    def check(self, delivery: Delivery) -> None:
+        """See whether the model can speak so.
+
+        Raises:
+            ConfigurationError: it has no such speaker; the message says which it has.
+        """
         speakers = max(1, self._model.num_speakers)
         if delivery.speaker_id >= speakers:
             raise ConfigurationError(
                 f"speaker_id {delivery.speaker_id}: the model has {speakers} speaker{'s' * (speakers > 1)}, "
                 f"{f'0 to {speakers - 1}' if speakers > 1 else 'number 0'}"
             )
-        self._delivery = delivery
 
     def synth(self, text: str) -> Iterator[NDArray[Any]]:
         """Speak a text sentence by sentence.

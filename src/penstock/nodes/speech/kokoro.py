@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from penstock.nodes.base import node
-from penstock.nodes.speech.neural import INPUTS, OUTPUTS, ExecutionProvider, NeuralVoice, NeuralVoiceConfig
+from penstock.nodes.speech.neural import (
+    INPUTS,
+    LIVE,
+    OUTPUTS,
+    SPEAKER,
+    ExecutionProvider,
+    NeuralVoice,
+    NeuralVoiceConfig,
+)
 from penstock.telemetry import NODE_TELEMETRY
 
 if TYPE_CHECKING:
@@ -29,9 +37,7 @@ __all__ = ["Kokoro", "KokoroConfig"]
 class KokoroConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(
-        50, ge=0, le=102, strict=True, description="Speaker of the model. Can change while it runs."
-    )
+    speaker_id: int = Field(50, ge=0, le=102, strict=True, description=SPEAKER, json_schema_extra=LIVE)
     execution_provider: ExecutionProvider = Field("cpu", description="Where the model is computed.")
     emit_telemetry: bool = Field(
         False, strict=True, description="Publish an event `tts.sentence` for each sentence spoken."

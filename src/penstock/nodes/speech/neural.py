@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 
 from anyio import to_thread
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from penstock.errors import ConfigurationError
 from penstock.nodes.base import Node, NodeConfig
@@ -31,7 +32,9 @@ __all__ = [
     "FALLBACKS",
     "FALLBACK_VARIABLE",
     "INPUTS",
+    "LIVE",
     "OUTPUTS",
+    "SPEAKER",
     "ExecutionProvider",
     "NeuralVoice",
     "NeuralVoiceConfig",
@@ -44,6 +47,9 @@ FALLBACK_VOICE: Final = "en-us"
 INPUTS: Final = (InputPin("in", (TEXT,)),)
 OUTPUTS: Final = (OutputPin("out", RawAudioType(0, 1)),)
 
+SPEAKER: Final = "Speaker of the model. Can change from one sentence to the next."
+LIVE: Final[JsonDict] = {"tunable": True}
+
 ExecutionProvider = Literal["cpu", "cuda", "tensorrt"]
 
 
@@ -51,9 +57,14 @@ class NeuralVoiceConfig(NodeConfig):
     """What all neural voices are told."""
 
     model_dir: str = Field(min_length=1, max_length=4096, description="Directory of the unpacked model archive.")
-    speaker_id: int = Field(0, ge=0, strict=True, description="Speaker of the model. Can change while it runs.")
+    speaker_id: int = Field(0, ge=0, strict=True, description=SPEAKER, json_schema_extra=LIVE)
     speed: float = Field(
-        1.0, ge=0.5, le=2.0, strict=True, description="Pace of speech; 1 is the voice's own. Can change while it runs."
+        1.0,
+        ge=0.5,
+        le=2.0,
+        strict=True,
+        description="Pace of speech; 1 is the voice's own. Can change from one sentence to the next.",
+        json_schema_extra=LIVE,
     )
     num_threads: int = Field(4, ge=1, le=16, strict=True, description="Threads that compute the model.")
     min_sentence_length: int = Field(
@@ -114,16 +125,17 @@ class NeuralVoice(Node[C]):
         assert self._engine is not None, "prepare comes first"  # noqa: S101
         await speak(ctx, self._engine)
 
-    def tune(self, config: C) -> None:
-        """Set another speaker or pace, from the next sentence on.
+    def check_tune(self, config: C) -> None:
+        """See whether the model has another speaker; changes nothing.
 
         Raises:
-            ConfigurationError: another parameter differs, or the model has no such speaker; nothing has changed.
+            ConfigurationError: it has not; the message says which it has.
         """
-        live = {"speaker_id", "speed"}
-        changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(self.config, name)]
-        if fixed := sorted(set(changed) - live):
-            raise ConfigurationError(f"{', '.join(fixed)} cannot change while the voice runs; speaker_id and speed can")
+        if self._neural is not None:
+            self._neural.check(_delivery(config))
+
+    def tune(self, config: C) -> None:
+        """Set another speaker or pace, from the next sentence on. The fallback keeps its pace."""
         if self._neural is not None:
             self._neural.delivery = _delivery(config)
         self.config = config

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from penstock.nodes.base import node
-from penstock.nodes.speech.neural import INPUTS, OUTPUTS, NeuralVoice, NeuralVoiceConfig
+from penstock.nodes.speech.neural import INPUTS, LIVE, OUTPUTS, SPEAKER, NeuralVoice, NeuralVoiceConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ __all__ = ["Piper", "PiperConfig"]
 class PiperConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(0, ge=0, le=903, strict=True, description="Speaker of the model. Can change while it runs.")
+    speaker_id: int = Field(0, ge=0, le=903, strict=True, description=SPEAKER, json_schema_extra=LIVE)
     length_scale: float = Field(1.0, gt=0, le=10, strict=True, description="Stretch of every sound; 2 is half as fast.")
     noise_scale: float = Field(0.667, ge=0, le=2, strict=True, description="Variation of the sounds.")
     noise_scale_w: float = Field(0.8, ge=0, le=2, strict=True, description="Variation of their lengths.")

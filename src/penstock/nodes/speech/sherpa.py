@@ -55,9 +55,6 @@ class ModelSpec:
 class _SaidAlready(ConfigurationError):
     """The library has refused, and said why on stderr."""
 
-    def __init__(self) -> None:
-        super().__init__("sherpa-onnx refused the model")
-
 
 def check(spec: ModelSpec, who: str) -> str:
     """Try a model in another process, unless it passed before; return what it had to say, such as that it has no GPU.
@@ -178,7 +175,7 @@ def _load_activity(library: Any, spec: ModelSpec) -> Any:
 
 def _validate(config: Any) -> None:
     if not config.validate():
-        raise _SaidAlready
+        raise _SaidAlready("sherpa-onnx refused the model")
 
 
 def _try_voice(spec: ModelSpec, model: Any) -> None:
@@ -188,7 +185,7 @@ def _try_voice(spec: ModelSpec, model: Any) -> None:
     how = _library().GenerationConfig()
     how.phoneme_codepoints = [[ord(letter)]]
     if not model.generate("", how).sample_rate:
-        raise _SaidAlready
+        raise _SaidAlready("sherpa-onnx refused the model")
 
 
 def _identity(path: str) -> list[Any]:

@@ -143,14 +143,20 @@ async def test_speaker_and_speed_change_with_the_next_sentence(models):
     assert levels == pytest.approx([0.1, 0.4], rel=0.01)
 
 
-async def test_what_cannot_change_live_is_refused_and_nothing_has_changed(models):
+async def test_a_speaker_that_the_model_has_not_is_refused_and_nothing_has_changed(models):
     node = node_of("piper", models, speaker_id=1)
     await node.prepare(FakeContext())
-    for params, why in (({"noise_scale": 0.1}, "noise_scale cannot change"), ({"speaker_id": 4}, "4 speakers, 0 to 3")):
-        with pytest.raises(ConfigurationError, match=why):
-            node.tune(type(node.config).model_validate({**node.config.model_dump(), **params}))
-    assert node.config.speaker_id == 1
+    node.check_tune(node.config.model_copy(update={"speaker_id": 3}))
+    with pytest.raises(ConfigurationError, match="4 speakers, 0 to 3"):
+        node.check_tune(node.config.model_copy(update={"speaker_id": 4}))
+    assert node.config.speaker_id == node._neural.delivery.speaker_id == 1
     await node.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_speaker_and_speed_are_what_can_be_tuned(kind):
+    properties = default_registry().get(kind).Config.model_json_schema()["properties"]
+    assert {name for name, of in properties.items() if of.get("tunable")} == {"speaker_id", "speed"}
 
 
 async def test_a_cancel_does_not_wait_for_the_sentence_that_is_being_computed(models, monkeypatch):
