@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from penstock.nodes.base import node
+from penstock.nodes.base import TUNABLE, node
 from penstock.nodes.speech.neural import (
     INPUTS,
-    LIVE,
     OUTPUTS,
-    SPEAKER,
     ExecutionProvider,
     NeuralVoice,
     NeuralVoiceConfig,
@@ -37,7 +35,9 @@ __all__ = ["Kokoro", "KokoroConfig"]
 class KokoroConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(50, ge=0, le=102, strict=True, description=SPEAKER, json_schema_extra=LIVE)
+    speaker_id: int = Field(
+        50, ge=0, le=102, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE
+    )
     execution_provider: ExecutionProvider = Field("cpu", description="Where the model is computed.")
     emit_telemetry: bool = Field(
         False, strict=True, description="Publish an event `tts.sentence` for each sentence spoken."

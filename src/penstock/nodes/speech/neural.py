@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 
 from anyio import to_thread
 from pydantic import Field
-from pydantic.config import JsonDict
 
 from penstock.errors import ConfigurationError
-from penstock.nodes.base import Node, NodeConfig
+from penstock.nodes.base import TUNABLE, Node, NodeConfig
 from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.speak import speak
 from penstock.pins import TEXT, InputPin, OutputPin, RawAudioType
@@ -32,9 +31,7 @@ __all__ = [
     "FALLBACKS",
     "FALLBACK_VARIABLE",
     "INPUTS",
-    "LIVE",
     "OUTPUTS",
-    "SPEAKER",
     "ExecutionProvider",
     "NeuralVoice",
     "NeuralVoiceConfig",
@@ -47,8 +44,6 @@ FALLBACK_VOICE: Final = "en-us"
 INPUTS: Final = (InputPin("in", (TEXT,)),)
 OUTPUTS: Final = (OutputPin("out", RawAudioType(0, 1)),)
 
-SPEAKER: Final = "Speaker of the model. Can change from one sentence to the next."
-LIVE: Final[JsonDict] = {"tunable": True}
 
 ExecutionProvider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -57,14 +52,14 @@ class NeuralVoiceConfig(NodeConfig):
     """What all neural voices are told."""
 
     model_dir: str = Field(min_length=1, max_length=4096, description="Directory of the unpacked model archive.")
-    speaker_id: int = Field(0, ge=0, strict=True, description=SPEAKER, json_schema_extra=LIVE)
+    speaker_id: int = Field(0, ge=0, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE)
     speed: float = Field(
         1.0,
         ge=0.5,
         le=2.0,
         strict=True,
-        description="Pace of speech; 1 is the voice's own. Can change from one sentence to the next.",
-        json_schema_extra=LIVE,
+        description="Pace of speech; 1 is the voice's own.",
+        json_schema_extra=TUNABLE,
     )
     num_threads: int = Field(4, ge=1, le=16, strict=True, description="Threads that compute the model.")
     min_sentence_length: int = Field(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from penstock.nodes.base import node
-from penstock.nodes.speech.neural import INPUTS, LIVE, OUTPUTS, SPEAKER, NeuralVoice, NeuralVoiceConfig
+from penstock.nodes.base import TUNABLE, node
+from penstock.nodes.speech.neural import INPUTS, OUTPUTS, NeuralVoice, NeuralVoiceConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,9 @@ __all__ = ["Piper", "PiperConfig"]
 class PiperConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(0, ge=0, le=903, strict=True, description=SPEAKER, json_schema_extra=LIVE)
+    speaker_id: int = Field(
+        0, ge=0, le=903, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE
+    )
     length_scale: float = Field(1.0, gt=0, le=10, strict=True, description="Stretch of every sound; 2 is half as fast.")
     noise_scale: float = Field(0.667, ge=0, le=2, strict=True, description="Variation of the sounds.")
     noise_scale_w: float = Field(0.8, ge=0, le=2, strict=True, description="Variation of their lengths.")
