@@ -14,6 +14,7 @@ from penstock.pins import EncodedAudioType
 from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
+from support import listening_models
 from support.containers import file_of
 from support.web import file_server
 
@@ -23,7 +24,8 @@ FILES_OF = {
     "containers::demuxer": "opus.webm",
     "containers::wav::demuxer": "pcm.wav",
 }
-HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich", "soxr", "typer"]
+HEAVY = ["av", "awscrt", "boto3", "botocore", "espeakng_loader", "fastapi", "numpy", "quickjs", "rich"]
+HEAVY += ["sherpa_onnx", "soxr", "typer"]
 
 
 def is_transform(kind):
@@ -38,18 +40,32 @@ TRANSFORMS = [kind for kind in default_registry() if is_transform(kind)]
 OTHERS = [kind for kind in default_registry() if kind not in TRANSFORMS]
 
 
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """A directory of small speech models."""
+    folder = tmp_path_factory.mktemp("models")
+    listening_models.silero(folder / "silero_vad.onnx")
+    listening_models.whisper(folder / "whisper")
+    listening_models.sense_voice(folder / "sense-voice")
+    listening_models.parakeet(folder / "parakeet")
+    return folder
+
+
 class TestTransforms(NodeContract):
     @pytest.fixture(params=TRANSFORMS)
     def kind(self, request):
         return request.param
 
     @pytest.fixture
-    async def case(self, kind, node_class):
+    async def case(self, kind, node_class, models):
         if kind == "containers::ogg::demuxer":
             ogg = await run_node("containers::ogg::muxer", usual_packets(EncodedAudioType("opus")))
             return NodeCase(node_class.example, {"in": ogg.packets})
         if kind in FILES_OF:
             return NodeCase(node_class.example, {"in": [Binary(file_of(FILES_OF[kind]))]})
+        if kind == "plugin::native::vad":
+            usual = usual_case(node_class)
+            return NodeCase({"model_path": str(models / "silero_vad.onnx")}, usual.packets)
         return usual_case(node_class)
 
 
@@ -67,7 +83,7 @@ class TestNodesThatAwait(AwaitingNodeContract):
         return request.param
 
     @pytest.fixture
-    def case(self, request, kind, node_class, tmp_path, monkeypatch):
+    def case(self, request, kind, node_class, tmp_path, monkeypatch, models):
         monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", "espeak")
         match kind:
             case "core::file_reader":
@@ -82,6 +98,14 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 (tmp_path / "bucket").mkdir()
                 place = {"endpoint": tmp_path.as_uri(), "bucket": "bucket", "key": "a"}
                 return NodeCase(place, {"in": [Binary(b"x")]})
+            case "plugin::native::whisper":
+                activity = str(models / "silero_vad.onnx")
+                params = {"model_path": str(models / "whisper"), "vad_model_path": activity}
+                return NodeCase(params, usual_case(node_class).packets)
+            case "plugin::native::sensevoice" | "plugin::native::parakeet":
+                name = "sense-voice" if kind.endswith("sensevoice") else "parakeet"
+                params = {"model_dir": str(models / name), "use_vad": False}
+                return NodeCase(params, usual_case(node_class).packets)
             case "transport::http::fetcher":
                 url = request.getfixturevalue("served")
                 return NodeCase({"url": url, "allow_private": True})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from penstock.packets import PacketMeta
 
-__all__ = ["MICROSECONDS", "SampleClock"]
+__all__ = ["JITTER_US", "MICROSECONDS", "SampleClock"]
 
 MICROSECONDS = 1_000_000
 JITTER_US = 10_000

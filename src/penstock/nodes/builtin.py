@@ -40,11 +40,18 @@ BUILTIN: Final[dict[str, str]] = {
     "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
+    "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
+    "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
+    "plugin::native::vad": "penstock.nodes.speech.vad:Vad",
+    "plugin::native::whisper": "penstock.nodes.speech.whisper:Whisper",
     "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
     "streamkit::http_input": "penstock.nodes.http.http_input:HttpInput",
     "streamkit::http_output": "penstock.nodes.http.http_output:HttpOutput",
     "transport::http::fetcher": "penstock.nodes.http.fetcher:HttpFetcher",
 }
 
-ALIASES: Final[dict[str, str]] = {}
+ALIASES: Final[dict[str, str]] = {
+    f"speech::{name}": f"plugin::native::{name}"
+    for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
+}

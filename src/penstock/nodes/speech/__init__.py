@@ -1,1 +1,1 @@
-"""Nodes that speak."""
+"""Nodes that speak and listen."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from penstock.errors import ConfigurationError
 from penstock.nodes.speech.espeak_library import load_library
 from penstock.nodes.text.text_chunker import TextChunker, TextChunkerConfig
 from penstock.packets import Text
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["WORDS_PER_MINUTE", "EspeakEngine"]
+__all__ = ["CONTROLS", "WORDS_PER_MINUTE", "EspeakEngine"]
 
 WORDS_PER_MINUTE: Final = 175
 PIECE_CHARACTERS: Final = 400
@@ -43,7 +41,7 @@ class EspeakEngine:
             MissingDependency: espeak-ng is not installed.
         """
         self._library = load_library()
-        self._voice = _find_voice(self._library.voices, voice)
+        self._voice = self._library.find_voice(voice)
         self._words_per_minute = round(WORDS_PER_MINUTE * speed)
         self._pitch = pitch
 
@@ -78,12 +76,3 @@ def _pieces(text: str) -> list[str]:
     chunker = TextChunker(TextChunkerConfig.model_validate(PIECES))
     packets = [*(chunker.process(Text(text)) or ()), *(chunker.finish() or ())]
     return [packet.text for packet in packets if isinstance(packet, Text)]
-
-
-def _find_voice(voices: dict[str, str], name: str) -> str:
-    wanted = name.lower().replace("_", "-")
-    if wanted not in voices:
-        near = difflib.get_close_matches(wanted, voices, n=3, cutoff=0.4)
-        hint = f"; the nearest are {', '.join(near)}" if near else ""
-        raise ConfigurationError(f"espeak-ng has no voice '{name}'{hint}")
-    return voices[wanted]

@@ -1,4 +1,4 @@
-"""The espeak-ng library behind ctypes: load it once, list its voices, speak a text.
+"""The espeak-ng library behind ctypes: load it once, list its voices, speak a text or tell how it is pronounced.
 
 The library (from the wheel ``espeakng-loader``) is one global state a process: voice, settings, the phase of its
 oscillators. A lock guards every call, and every call sets all that it depends on. The phases it keeps: the same text
@@ -9,6 +9,7 @@ Reference: espeak-ng ``speak_lib.h``, API revision 12.
 from __future__ import annotations
 
 import ctypes
+import difflib
 import os
 import threading
 from functools import cache
@@ -23,6 +24,8 @@ DO_NOT_EXIT: Final = 0x8000
 POSITION_CHARACTER: Final = 1
 TEXT_UTF8: Final = 1
 END_PAUSE: Final = 0x1000
+PHONEMES_IPA: Final = 0x02
+PHONEMES_TIE: Final = 0x80
 RATE, PITCH = 1, 3
 
 BUFFER_MS: Final = 200
@@ -103,8 +106,7 @@ class EspeakLibrary:
         callback = _Callback(collect)
         flags = TEXT_UTF8 | (END_PAUSE if end_pause else 0)
         with self._lock:
-            if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise ConfigurationError(f"espeak-ng cannot load its voice '{voice}'; reinstall espeakng-loader")
+            self._set_voice(voice)
             self._lib.espeak_SetParameter(RATE, words_per_minute, 0)
             self._lib.espeak_SetParameter(PITCH, pitch, 0)
             self._lib.espeak_SetSynthCallback(callback)
@@ -112,6 +114,51 @@ class EspeakLibrary:
         if code != 0:
             raise PenstockError(f"espeak-ng failed with code {code} on a text of {len(text)} characters")
         return b"".join(collected)
+
+    def phonemes(self, text: str, voice: str, *, tie: str = "") -> list[tuple[str, str]]:
+        """Tell how a text is pronounced: for each clause its sounds in IPA, and the text it was made of.
+
+        Args:
+            text: what to say; what follows a NUL is left out, lone surrogates are replaced.
+            voice: an identifier, a value of ``voices``.
+            tie: a character put between the letters of one sound, as in ``t^ʃ``; none if empty.
+
+        Raises:
+            ConfigurationError: there is no such voice.
+        """
+        buffer = ctypes.create_string_buffer(text.encode("utf-8", "replace").partition(b"\0")[0])
+        start = ctypes.addressof(buffer)
+        rest = ctypes.c_void_p(start)
+        mode = PHONEMES_IPA | (PHONEMES_TIE | ord(tie) << 8 if tie else 0)
+        clauses = []
+        with self._lock:
+            self._set_voice(voice)
+            begin: int | None = 0
+            while begin is not None:
+                sounds = self._lib.espeak_TextToPhonemes(ctypes.byref(rest), TEXT_UTF8, mode) or b""
+                end = None if rest.value is None else rest.value - start
+                taken = buffer.value[begin:end].decode("utf-8", "ignore")
+                # Unless it was the last, the first character of the next clause has been read along.
+                clauses.append((sounds.decode(), taken if end is None else taken[:-1]))
+                begin = end
+        return clauses
+
+    def find_voice(self, name: str) -> str:
+        """Return the identifier of the voice for a language code, in any case.
+
+        Raises:
+            ConfigurationError: there is no such voice; the message names the nearest.
+        """
+        wanted = name.lower().replace("_", "-")
+        if wanted not in self.voices:
+            near = difflib.get_close_matches(wanted, self.voices, n=3, cutoff=0.4)
+            hint = f"; the nearest are {', '.join(near)}" if near else ""
+            raise ConfigurationError(f"espeak-ng has no voice '{name}'{hint}")
+        return self.voices[wanted]
+
+    def _set_voice(self, voice: str) -> None:
+        if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ConfigurationError(f"espeak-ng cannot load its voice '{voice}'; reinstall espeakng-loader")
 
 
 @cache
@@ -137,6 +184,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.espeak_SetSynthCallback.restype = None
     position, identifier = [ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint], ctypes.POINTER(ctypes.c_uint)
     lib.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *position, identifier, ctypes.c_void_p]
+    lib.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
+    lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
     lib.espeak_ListVoices.argtypes = [ctypes.c_void_p]
     lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
     return lib

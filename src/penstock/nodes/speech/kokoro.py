@@ -1,16 +1,33 @@
 """Speak text with a Kokoro model.
 
-This version reads and checks the parameters but cannot run the model: a run stops at its start and says so. With
-``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) espeak-ng speaks instead, at the pace asked for and with
-a warning; the other parameters are then without effect.
+Mono audio at 24000 Hz leaves sentence by sentence, in packets of 100 ms. Text is pronounced by espeak-ng; a sentence
+with Chinese characters by the lexicons of the archive, which leave out words they do not have. A cancel does not wait
+for the sentence that is being computed. Where the model cannot be used, ``--tts-fallback espeak`` (or
+``PENSTOCK_TTS_FALLBACK=espeak``) lets espeak-ng speak instead. Needs the extra ``speech`` and a model archive.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from penstock.nodes.base import node
-from penstock.nodes.speech.neural import INPUTS, OUTPUTS, ExecutionProvider, NeuralVoice, NeuralVoiceConfig
+from penstock.nodes.base import TUNABLE, node
+from penstock.nodes.speech.neural import (
+    INPUTS,
+    OUTPUTS,
+    ExecutionProvider,
+    NeuralVoice,
+    NeuralVoiceConfig,
+)
+from penstock.telemetry import NODE_TELEMETRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from penstock.nodes.base import NodeContext
+    from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Kokoro", "KokoroConfig"]
 
@@ -18,9 +35,13 @@ __all__ = ["Kokoro", "KokoroConfig"]
 class KokoroConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(50, ge=0, le=102, strict=True, description="Speaker of the model.")
+    speaker_id: int = Field(
+        50, ge=0, le=102, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE
+    )
     execution_provider: ExecutionProvider = Field("cpu", description="Where the model is computed.")
-    emit_telemetry: bool = Field(False, strict=True, description="Publish an event for each sentence spoken.")
+    emit_telemetry: bool = Field(
+        False, strict=True, description="Publish an event `tts.sentence` for each sentence spoken."
+    )
     telemetry_preview_chars: int = Field(80, ge=0, le=1000, strict=True, description="Characters of text in an event.")
 
 
@@ -34,4 +55,28 @@ class Kokoro(NeuralVoice[KokoroConfig]):
     """Speak text with a Kokoro model."""
 
     archive = "kokoro-multi-lang-v1_1"
-    model_files = ("model*.onnx", "voices.bin", "tokens.txt", "espeak-ng-data")
+    model_files = {  # noqa: RUF012 - as declared by the base
+        "model": ("model.onnx", "model*.onnx"),
+        "voices": ("voices.bin",),
+        "tokens": ("tokens.txt",),
+    }
+
+    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:
+        from penstock.nodes.speech.sherpa import ModelSpec
+
+        lexicons = [directory / name for name in ("lexicon-us-en.txt", "lexicon-zh.txt")]
+        if there := [str(path) for path in lexicons if path.is_file()]:
+            files = {**files, "lexicon": ",".join(there)}
+        rules = ",".join(str(path) for path in sorted(directory.glob("*-zh.fst")))
+        return ModelSpec("voice", "kokoro", files, {}, self.config.num_threads, self.config.execution_provider, rules)
+
+    def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:
+        if not self.config.emit_telemetry:
+            return None
+        length = self.config.telemetry_preview_chars
+
+        def tell(sentence: str) -> None:
+            data = {"text_preview": sentence[:length], "length": len(sentence)}
+            ctx.report(NODE_TELEMETRY, event_type="tts.sentence", data=data, left_out=0)
+
+        return tell

@@ -1,16 +1,25 @@
 """Speak text with a Matcha model.
 
-This version reads and checks the parameters but cannot run the model: a run stops at its start and says so. With
-``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) espeak-ng speaks instead, at the pace asked for and with
-a warning; the other parameters are then without effect.
+Mono audio at the model's rate, mostly 22050 Hz, leaves sentence by sentence, in packets of 100 ms. espeak-ng pronounces
+the text in the model's language. The vocoder, a file of its own, is looked for in the model's directory and in the one
+around it. A cancel does not wait for the sentence that is being computed. Where the model cannot be used,
+``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) lets espeak-ng speak instead. Needs the extra ``speech``
+and a model archive.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from penstock.nodes.base import node
 from penstock.nodes.speech.neural import INPUTS, OUTPUTS, ExecutionProvider, NeuralVoice, NeuralVoiceConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Matcha", "MatchaConfig"]
 
@@ -18,7 +27,6 @@ __all__ = ["Matcha", "MatchaConfig"]
 class MatchaConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(0, ge=0, strict=True, description="Speaker of the model.")
     length_scale: float = Field(1.0, gt=0, le=10, strict=True, description="Stretch of every sound; 2 is half as fast.")
     noise_scale: float = Field(0.667, ge=0, le=2, strict=True, description="Variation of the sounds.")
     execution_provider: ExecutionProvider = Field("cpu", description="Where the model is computed.")
@@ -38,4 +46,15 @@ class Matcha(NeuralVoice[MatchaConfig]):
     """Speak text with a Matcha model."""
 
     archive = "matcha-icefall-en_US-ljspeech"
-    model_files = ("model*.onnx", "tokens.txt", "espeak-ng-data")
+    model_files = {  # noqa: RUF012 - as declared by the base
+        "acoustic_model": ("model-steps-*.onnx", "model*.onnx"),
+        "vocoder": ("vocos*.onnx", "hifigan*.onnx", "../vocos*.onnx", "../hifigan*.onnx"),
+        "tokens": ("tokens.txt",),
+    }
+
+    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:  # noqa: ARG002
+        from penstock.nodes.speech.sherpa import ModelSpec
+
+        config = self.config
+        options = {"length_scale": config.length_scale, "noise_scale": config.noise_scale}
+        return ModelSpec("voice", "matcha", files, options, config.num_threads, config.execution_provider)

@@ -1,7 +1,7 @@
-"""The kinds of neural voice: their parameters are read and checked, their models cannot be run by this version.
+"""What the kinds of neural voice have in common: their parameters, their model directory, how they run.
 
-A pipeline that names one fails in ``prepare`` with what is missing. With ``PENSTOCK_TTS_FALLBACK=espeak`` (or
-``--tts-fallback espeak``) it runs all the same, spoken by espeak-ng at the pace that was asked for, with a warning.
+With ``PENSTOCK_TTS_FALLBACK=espeak`` (or ``--tts-fallback espeak``) a pipeline whose model cannot be used runs all the
+same, spoken by espeak-ng at the pace that was asked for, with a warning.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 from anyio import to_thread
 from pydantic import Field
 
-from penstock.errors import ConfigurationError, MissingDependency
-from penstock.nodes.base import Node, NodeConfig
+from penstock.errors import ConfigurationError
+from penstock.nodes.base import TUNABLE, Node, NodeConfig
+from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.speak import speak
 from penstock.pins import TEXT, InputPin, OutputPin, RawAudioType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from penstock.nodes.base import NodeContext
     from penstock.nodes.speech.engine import SpeechEngine
+    from penstock.nodes.speech.engine_neural import Delivery, NeuralEngine
+    from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = [
     "FALLBACKS",
@@ -39,6 +44,7 @@ FALLBACK_VOICE: Final = "en-us"
 INPUTS: Final = (InputPin("in", (TEXT,)),)
 OUTPUTS: Final = (OutputPin("out", RawAudioType(0, 1)),)
 
+
 ExecutionProvider = Literal["cpu", "cuda", "tensorrt"]
 
 
@@ -46,7 +52,15 @@ class NeuralVoiceConfig(NodeConfig):
     """What all neural voices are told."""
 
     model_dir: str = Field(min_length=1, max_length=4096, description="Directory of the unpacked model archive.")
-    speed: float = Field(1.0, ge=0.5, le=2.0, strict=True, description="Pace of speech; 1 is the voice's own.")
+    speaker_id: int = Field(0, ge=0, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE)
+    speed: float = Field(
+        1.0,
+        ge=0.5,
+        le=2.0,
+        strict=True,
+        description="Pace of speech; 1 is the voice's own.",
+        json_schema_extra=TUNABLE,
+    )
     num_threads: int = Field(4, ge=1, le=16, strict=True, description="Threads that compute the model.")
     min_sentence_length: int = Field(
         10, ge=1, le=1000, strict=True, description="Characters below which a sentence is joined to the next."
@@ -66,48 +80,87 @@ class NeuralVoice(Node[C]):
 
     Attributes:
         archive: name of a model archive that fits, for messages.
-        model_files: what the directory holds, as glob patterns.
+        model_files: what the directory holds: for each role the glob patterns of the file, the preferred first.
     """
 
     archive: ClassVar[str]
-    model_files: ClassVar[tuple[str, ...]]
+    model_files: ClassVar[Mapping[str, tuple[str, ...]]]
 
-    _engine: SpeechEngine
+    _engine: SpeechEngine | None = None
+    _neural: NeuralEngine | None = None
+
+    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:
+        """The model as sherpa-onnx is told of it."""
+        raise NotImplementedError
+
+    def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:  # noqa: ARG002 - for overriding
+        """What to do with each sentence before it is spoken; nothing by default."""
+        return None
 
     async def prepare(self, ctx: NodeContext) -> None:
-        """Load the fallback, if the person chose one.
+        """Find, try and load the model, in seconds; or the fallback, if one was chosen and the model cannot be used.
 
         Raises:
-            MissingDependency: no fallback is chosen; the message says what is missing, and what can be done.
-            ConfigurationError: an unknown fallback is chosen.
+            MissingDependency: a file or a library is missing; the message names it, and what can be done.
+            ConfigurationError: the model cannot be used, has no such speaker, or an unknown fallback is chosen.
         """
         fallback = os.environ.get(FALLBACK_VARIABLE, "")
-        if not fallback:
-            raise MissingDependency(await to_thread.run_sync(self._what_is_missing))
-        if fallback not in FALLBACKS:
+        if fallback and fallback not in FALLBACKS:
             raise ConfigurationError(f"{FALLBACK_VARIABLE} is '{fallback}'; there is {' or '.join(FALLBACKS)}")
-        self._engine = await to_thread.run_sync(self._load_espeak)
-        ctx.warn(f"{self.kind} is spoken by espeak-ng ({FALLBACK_VOICE}), not by the model: {FALLBACK_VARIABLE}=espeak")
+        try:
+            self._neural = self._engine = await to_thread.run_sync(self._load, ctx, abandon_on_cancel=True)
+        except ConfigurationError as error:
+            if not fallback:
+                raise type(error)(f"{error}; --tts-fallback espeak lets espeak-ng speak instead") from error
+            self._engine = await to_thread.run_sync(self._load_espeak)
+            ctx.warn(f"{self.kind} is spoken by espeak-ng ({FALLBACK_VOICE}), not by the model: {error}")
 
     async def run(self, ctx: NodeContext) -> None:
         """Speak until the input ends."""
+        assert self._engine is not None, "prepare comes first"  # noqa: S101
         await speak(ctx, self._engine)
+
+    def check_tune(self, config: C) -> None:
+        """See whether the model has another speaker; changes nothing.
+
+        Raises:
+            ConfigurationError: it has not; the message says which it has.
+        """
+        if self._neural is not None:
+            self._neural.check(_delivery(config))
+
+    def tune(self, config: C) -> None:
+        """Set another speaker or pace, from the next sentence on. The fallback keeps its pace."""
+        if self._neural is not None:
+            self._neural.delivery = _delivery(config)
+        self.config = config
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _load(self, ctx: NodeContext) -> NeuralEngine:
+        from penstock.nodes.speech.engine_neural import NeuralEngine
+        from penstock.nodes.speech.sherpa import check
+
+        directory = Path(self.config.model_dir)
+        spec = self.spec(directory, find_files(self.kind, directory, self.model_files, self.archive))
+        if said := check(spec, self.kind):
+            ctx.warn(f"{self.kind}: {said}")
+        return NeuralEngine(
+            spec,
+            _delivery(self.config),
+            min_sentence_length=self.config.min_sentence_length,
+            on_sentence=self.telling(ctx),
+        )
 
     def _load_espeak(self) -> SpeechEngine:
         from penstock.nodes.speech.engine_espeak import EspeakEngine
 
         return EspeakEngine(FALLBACK_VOICE, speed=min(4.0, max(0.5, self.config.pace)))
 
-    def _what_is_missing(self) -> str:
-        directory = Path(self.config.model_dir)
-        missing = [name for name in self.model_files if not any(directory.glob(name))]
-        if not directory.is_dir():
-            found = f"model_dir '{directory}' is no directory (unpack a model archive such as {self.archive} there)"
-        elif missing:
-            found = f"model_dir '{directory}' lacks {', '.join(missing)} (an archive such as {self.archive} has them)"
-        else:
-            found = f"the model in '{directory}' is there"
-        return (
-            f"{self.kind}: {found}, and this version of penstock cannot run neural voices; "
-            f"to speak with espeak-ng instead, give --tts-fallback espeak or set {FALLBACK_VARIABLE}=espeak"
-        )
+
+def _delivery(config: NeuralVoiceConfig) -> Delivery:
+    from penstock.nodes.speech.engine_neural import Delivery
+
+    return Delivery(config.speaker_id, config.speed)

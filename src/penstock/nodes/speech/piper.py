@@ -1,16 +1,24 @@
 """Speak text with a Piper model.
 
-This version reads and checks the parameters but cannot run the model: a run stops at its start and says so. With
-``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) espeak-ng speaks instead, at the pace asked for and with
-a warning; the other parameters are then without effect.
+Mono audio at the model's rate, mostly 22050 Hz, leaves sentence by sentence, in packets of 100 ms. espeak-ng pronounces
+the text in the model's language. A cancel does not wait for the sentence that is being computed.
+Where the model cannot be used, ``--tts-fallback espeak`` (or ``PENSTOCK_TTS_FALLBACK=espeak``) lets espeak-ng speak
+instead. Needs the extra ``speech`` and a model archive.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from penstock.nodes.base import node
+from penstock.nodes.base import TUNABLE, node
 from penstock.nodes.speech.neural import INPUTS, OUTPUTS, NeuralVoice, NeuralVoiceConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Piper", "PiperConfig"]
 
@@ -18,7 +26,9 @@ __all__ = ["Piper", "PiperConfig"]
 class PiperConfig(NeuralVoiceConfig):
     """Which model, which of its speakers, and how it speaks."""
 
-    speaker_id: int = Field(0, ge=0, le=903, strict=True, description="Speaker of the model.")
+    speaker_id: int = Field(
+        0, ge=0, le=903, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE
+    )
     length_scale: float = Field(1.0, gt=0, le=10, strict=True, description="Stretch of every sound; 2 is half as fast.")
     noise_scale: float = Field(0.667, ge=0, le=2, strict=True, description="Variation of the sounds.")
     noise_scale_w: float = Field(0.8, ge=0, le=2, strict=True, description="Variation of their lengths.")
@@ -38,4 +48,11 @@ class Piper(NeuralVoice[PiperConfig]):
     """Speak text with a Piper model."""
 
     archive = "vits-piper-en_US-libritts_r-medium"
-    model_files = ("*.onnx", "tokens.txt", "espeak-ng-data")
+    model_files = {"model": ("*.onnx",), "tokens": ("tokens.txt",)}  # noqa: RUF012 - as declared by the base
+
+    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:  # noqa: ARG002
+        from penstock.nodes.speech.sherpa import ModelSpec
+
+        names = ("length_scale", "noise_scale", "noise_scale_w")
+        options = {name: getattr(self.config, name) for name in names}
+        return ModelSpec("voice", "vits", files, options, self.config.num_threads)

@@ -24,7 +24,7 @@ async def speak(ctx: NodeContext, engine: SpeechEngine) -> None:
     """Speak what arrives at ``in`` until it ends; audio leaves at ``out`` piece by piece while the rest is computed.
 
     Times run on from 0 without gap or overlap: they count the samples sent so far. Each piece is computed in a worker
-    thread; a cancel waits for the piece that is being computed and no more.
+    thread; a cancel does not wait for the piece that is being computed, which is thrown away.
 
     Raises:
         BadData: a packet is not Text, or in a oneshot run there was nothing to say: an empty recording is no answer.
@@ -37,7 +37,7 @@ async def speak(ctx: NodeContext, engine: SpeechEngine) -> None:
         if not isinstance(packet, Text):
             raise BadData(f"only Text can be spoken, not {type(packet).__name__}")
         pieces = engine.synth(packet.text)
-        while (samples := await to_thread.run_sync(next, pieces, None)) is not None:
+        while (samples := await to_thread.run_sync(next, pieces, None, abandon_on_cancel=True)) is not None:
             packets: list[Packet] = []
             for start in range(0, len(samples), step):
                 cut = samples[start : start + step]

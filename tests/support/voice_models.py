@@ -1,0 +1,129 @@
+"""Small voices with the inputs, outputs and metadata of real ones, so that the real loading code runs on them.
+
+A voice gives for each token a tone of ``HOP`` samples whose pitch is the token's and whose level is the speaker's.
+"""
+
+import numpy as np
+
+from support.onnx_files import FLOAT, INT64, save
+
+HOP = 1024
+IPA = "_^$ !'(),-.:;?abcdefghijklmnopqrstuvwxyzæçðøħŋœɐɑɒɔəɚɛɜɡɪɹɾʃʊʌʒʔʤʧˈˌːθAIOWYTᵊ"
+
+
+def _tones(tokens, level, rank):
+    """Nodes that turn ``tokens`` into ``sound`` of ``rank`` dimensions: a tone for each, at ``level``."""
+    return [
+        ("Cast", [tokens], ["number"], {"to": FLOAT}),
+        ("Reshape", ["number", "column"], ["numbers"]),
+        ("Mul", ["numbers", "phase"], ["phases"]),
+        ("Sin", ["phases"], ["tones"]),
+        ("Mul", ["tones", level], ["louder"]),
+        ("Reshape", ["louder", "flat"], ["sound"]),
+    ], {
+        "column": np.array([-1, 1]),
+        "phase": (2 * np.pi * np.arange(1, HOP + 1) / HOP).astype(np.float32).reshape(1, HOP),
+        "flat": np.array([1] * (rank - 1) + [-1]),
+    }
+
+
+def _tokens(path):
+    path.write_text("".join(f"{symbol} {number}\n" for number, symbol in enumerate(IPA)), encoding="utf-8")
+
+
+def piper(folder, *, speakers=1, voice="en-us", **changed):
+    """A VITS voice as Piper exports it; with several speakers, speaker n is at level (n + 1) / 10."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = [("input", INT64, [1, "n"]), ("input_lengths", INT64, [1]), ("scales", FLOAT, [3])]
+    nodes, constants = _tones("input", "level", 4)
+    if speakers > 1:
+        inputs.append(("sid", INT64, [1]))
+        nodes = [
+            ("Cast", ["sid"], ["s"], {"to": FLOAT}),
+            ("Add", ["s", "one"], ["t"]),
+            ("Div", ["t", "ten"], ["level"]),
+            *nodes,
+        ]
+        constants |= {"one": np.float32(1), "ten": np.float32(10)}
+    else:
+        constants |= {"level": np.float32(0.5)}
+    metadata = {"model_type": "vits", "comment": "piper", "language": "English", "voice": voice, "has_espeak": 1}
+    metadata |= {"n_speakers": speakers, "sample_rate": 22_050, **changed}
+    nodes = [*nodes, ("Gather", ["scales", "second"], ["length_scale"]), *_stretched("sound", "length_scale", 4)]
+    constants |= {"second": np.array([1]), "unit": np.ones(3, np.float32)}
+    save(folder / "voice.onnx", inputs, nodes, [("output", FLOAT, [1, 1, 1, "t"])], constants,
+         **{name: value for name, value in metadata.items() if value is not None})  # fmt: skip
+    _tokens(folder / "tokens.txt")
+    (folder / "espeak-ng-data").mkdir(exist_ok=True)
+    return folder
+
+
+def _stretched(sound, factor, rank):
+    """Nodes that make ``output`` of ``sound``: ``factor`` times as long."""
+    assert rank == 4
+    return [
+        ("Concat", ["unit", factor], ["scales_of_sound"], {"axis": 0}),
+        ("Resize", [sound, "", "scales_of_sound"], ["output"], {"mode": "nearest"}),
+    ]
+
+
+def kokoro(folder, *, speakers=3, lexicon=True, **changed):
+    """A Kokoro voice; the style of speaker n is n everywhere, which is its level in tenths, plus one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = [("tokens", INT64, [1, "n"]), ("style", FLOAT, [1, 256]), ("speed", FLOAT, [1])]
+    nodes, constants = _tones("tokens", "level", 3)
+    nodes = [
+        ("ReduceMean", ["style"], ["mean"], {"axes": [0, 1], "keepdims": 0}),
+        ("Add", ["mean", "one"], ["raised"]),
+        ("Div", ["raised", "ten"], ["level"]),
+        *nodes,
+        ("Div", ["oneone", "speed"], ["stretch"]),
+        ("Concat", ["unit", "stretch"], ["scales_of_sound"], {"axis": 0}),
+        ("Resize", ["sound", "", "scales_of_sound"], ["long"], {"mode": "nearest"}),
+        ("Reshape", ["long", "line"], ["audio"]),
+    ]
+    constants |= {"one": np.float32(1), "ten": np.float32(10), "oneone": np.ones(1, np.float32)}
+    constants |= {"unit": np.ones(2, np.float32), "line": np.array([-1])}
+    metadata = {"model_type": "kokoro", "language": "multi-lang, e.g., English, Chinese", "voice": "en-us"}
+    metadata |= {"has_espeak": 1, "sample_rate": 24_000, "version": 2, "style_dim": "510,1,256", "n_speakers": speakers}
+    metadata |= {"speaker_names": ",".join("abcdefgh"[:speakers]), "max_token_len": 510, **changed}
+    save(folder / "model.onnx", inputs, nodes, [("audio", FLOAT, ["t"])], constants,
+         **{name: value for name, value in metadata.items() if value is not None})  # fmt: skip
+    np.repeat(np.arange(speakers, dtype=np.float32), 510 * 256).tofile(folder / "voices.bin")
+    _tokens(folder / "tokens.txt")
+    (folder / "espeak-ng-data").mkdir(exist_ok=True)
+    if lexicon:
+        (folder / "lexicon-us-en.txt").write_text("hello h ə l\n", encoding="utf-8")
+        (folder / "lexicon-zh.txt").write_text("你 n i\n好 h a\n", encoding="utf-8")
+    return folder
+
+
+def matcha(folder, **changed):
+    """A Matcha voice with a HiFi-GAN vocoder: the acoustic model gives a row for each token, the vocoder its tone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = [
+        ("x", INT64, [1, "n"]),
+        ("x_length", INT64, [1]),
+        ("noise_scale", FLOAT, [1]),
+        ("length_scale", FLOAT, [1]),
+    ]
+    nodes = [
+        ("Cast", ["x"], ["f"], {"to": FLOAT}),
+        ("Unsqueeze", ["f", "row"], ["g"]),
+        ("Expand", ["g", "wide"], ["h"]),
+        ("Concat", ["unit", "length_scale"], ["scales"], {"axis": 0}),
+        ("Resize", ["h", "", "scales"], ["mel"], {"mode": "linear"}),
+    ]
+    constants = {"row": np.array([1]), "wide": np.array([1, 80, 1]), "unit": np.ones(2, np.float32)}
+    metadata = {"model_type": "matcha-tts", "language": "English", "voice": "en-us", "has_espeak": 1, "jieba": 0}
+    metadata |= {"n_speakers": 1, "sample_rate": 22_050, "version": 1, "pad_id": 0, "use_eos_bos": 1, **changed}
+    save(folder / "model-steps-3.onnx", inputs, nodes, [("mel", FLOAT, [1, 80, "t"])], constants,
+         **{name: value for name, value in metadata.items() if value is not None})  # fmt: skip
+    nodes, constants = _tones("pitch", "level", 2)
+    nodes = [("Gather", ["mel", "first"], ["pitch"], {"axis": 1}), *nodes, ("Identity", ["sound"], ["audio"])]
+    constants |= {"first": np.array([0]), "level": np.float32(0.5)}
+    save(folder / "hifigan_v2.onnx", [("mel", FLOAT, [1, 80, "t"])], nodes, [("audio", FLOAT, [1, "s"])], constants,
+         model_type="hifigan")  # fmt: skip
+    _tokens(folder / "tokens.txt")
+    (folder / "espeak-ng-data").mkdir(exist_ok=True)
+    return folder
