@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from penstock.media.clock import MICROSECONDS
+from penstock.media.flac import frame_samples
 from penstock.media.mp3 import FrameHeader
 from penstock.media.opus import RATE_HZ, OpusHead, head_of, packet_samples
 from penstock.media.wav import PCM_BYTES
@@ -39,7 +40,8 @@ def samples_of(packet: EncodedAudio) -> int:
         return 0 if header is None else header.samples
     if codec.name == "aac":
         return _AAC_FRAME
-    return round((packet.meta.duration_us or 0) * codec.sample_rate_hz / MICROSECONDS)
+    told = frame_samples(packet.data) if codec.name == "flac" else 0
+    return told or round((packet.meta.duration_us or 0) * codec.sample_rate_hz / MICROSECONDS)
 
 
 class Segments:
