@@ -193,8 +193,17 @@ class PacketMaker:
             if start < end - self._tolerance_us:  # another recording follows, whose clock begins anew
                 self._start_us += end - start
                 start = end
+            if start > end + self._tolerance_us:
+                self._skip_lost(start - end, samples)
             self._clock.follow(start, self._position)
         return self._clock.meta(self._position, samples, self._sequence)
+
+    def _skip_lost(self, late_us: int, samples: int) -> None:
+        """Count packets that are missing: a container's rounding must not move what comes after them."""
+        lost = round(late_us * self._rate / (samples * MICROSECONDS)) if samples and self._name != "vorbis" else 0
+        if lost > 0 and abs(late_us - lost * samples * MICROSECONDS // self._rate) <= _LEAST_US:
+            self._position += lost * samples
+            self._sequence += lost
 
     def _padding(self, samples: int) -> int:
         """How much of a packet is padding by the tag that an MP3 begins with."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData
 from penstock.media.aac import AacConfig
+from penstock.media.clock import portions
 from penstock.media.ffmpeg_output import pieces_of
 from penstock.media.flac import file_header
 from penstock.media.mp3 import InfoFrame
@@ -76,8 +77,7 @@ class PlainOutput:
         frame = PCM_BYTES[self._codec.name] * self._codec.channels
         silent = b"\x80" if self._codec.name == "pcm_u8" else b"\0"
         most = max(1, _PAUSE_BYTES // frame)
-        for start in range(0, samples, most):
-            length = min(most, samples - start)
+        for length in portions(samples, most):
             self.write(silent * length * frame, length)
         return True
 

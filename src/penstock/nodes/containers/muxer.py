@@ -14,6 +14,10 @@ Comments go along, but into `mpegts` and `adts`, which have no place for them. `
 are complete; ``file`` (not of Ogg, MPEG-TS and ADTS) builds a file that tells its length, and has an index where the
 format has one, in a temporary file (in ``TMPDIR``), whose bytes leave at the end.
 
+Lost packets (``lost_before``, or a step in the timestamps of at most 10 s) take no time away: Opus is concealed, a WAV
+gets silence, and in the others the clock goes on, but in `mp3`, `adts` and `flac`, which have none; there they are a
+warning.
+
 ``segment_seconds`` ends the container and begins another between two packets; the first packet of each is flagged, so
 that an object store writer with ``rotate: {at: boundary}`` makes objects that play alone. Each repeats the last packets
 of the one before, silently, where the codec needs them and the container can tell. Without any input packet there is no
