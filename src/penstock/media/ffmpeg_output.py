@@ -11,10 +11,9 @@ import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from penstock.errors import BadData
-from penstock.media.opus import OpusHead
 from penstock.media.tags import joined_tags
 from penstock.media.temporary import TemporaryFile, not_written
-from penstock.media.track import describe_track
+from penstock.media.track import describe_track, run_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +41,7 @@ class FFmpegOutput:
             self._container: OutputContainer = av.open(target, "w", format=container, options=options)
             self._stream: AudioStream = self._container.add_stream_from_template(self._template.streams.audio[0])
             self._container.metadata.update({name.lower(): value for name, value in joined_tags(codec).items()})
-        opus = codec.name == "opus" and codec.private
-        self._pts = -OpusHead.parse(codec.private).pre_skip if opus else -codec.delay
+        self._pts = -run_in_of(codec)
 
     def write(self, data: bytes, samples: int, padding: int = 0) -> None:
         """Append a packet of so many samples, of which the last ``padding`` are not to be heard."""

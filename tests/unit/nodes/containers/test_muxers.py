@@ -244,3 +244,17 @@ def test_without_packets_there_is_no_output_and_a_warning():
         result = through(kind, [], **params)
         assert result.packets == []
         assert "no packet arrived" in result.context.warnings[0]
+
+
+def test_the_run_in_of_opus_is_told_beside_its_header_where_players_look():
+    packets = encode(click_track(9_600, []))
+    told = bytes.fromhex("56aa83") + (312 * 1_000_000_000 // 48_000).to_bytes(3, "big")  # CodecDelay (RFC 9559)
+    for container, mode in (("webm", "stream"), ("webm", "file"), ("matroska", "stream"), ("matroska", "file")):
+        assert joined(through(KIND, packets, format=container, mode=mode).packets).count(told) == 1
+    data = joined(through(KIND, packets, format="mpegts").packets)
+    # The control header of Opus in MPEG-TS: mark and flags, the size of the packet, then how much to trim at its start.
+    head = data.index(b"\x7f\xf0") + 2
+    while data[head] == 0xFF:
+        head += 1
+    assert int.from_bytes(data[head + 1 : head + 3], "big") == 312
+    assert data.index(b"\x7f\xe8") > head  # trimmed at the end
