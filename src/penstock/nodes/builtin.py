@@ -38,6 +38,7 @@ BUILTIN: Final[dict[str, str]] = {
     "core::telemetry_out": "penstock.nodes.flow.telemetry_out:TelemetryOut",
     "core::telemetry_tap": "penstock.nodes.flow.telemetry_tap:TelemetryTap",
     "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
+    "plugin::native::aac_encoder": "penstock.nodes.audio.aac_encoder:AacEncoder",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
@@ -47,4 +48,4 @@ BUILTIN: Final[dict[str, str]] = {
     "transport::http::fetcher": "penstock.nodes.http.fetcher:HttpFetcher",
 }
 
-ALIASES: Final[dict[str, str]] = {}
+ALIASES: Final[dict[str, str]] = {"plugin::native::aac-encoder": "plugin::native::aac_encoder"}

@@ -8,7 +8,8 @@ What each format holds, and what becomes of the run-in and the padding of the st
 - `wav`: PCM; `flac`: FLAC. Neither has run-in or padding. Of a stream they do not tell the length (a WAV says
   0xFFFFFFFF), of a file they do.
 - `mp3`: MP3. A file tells run-in, padding and length in the tag of LAME; of a stream both are heard.
-- `mpegts`: Opus, AAC, MP3; `adts`: AAC. These have no way to tell: both are heard.
+- `mpegts`: Opus, AAC, MP3; `adts`: AAC. These have no way to tell: both are heard. (Of Opus `mpegts` does tell, but
+  FFmpeg, our demuxer with it, does not read it.)
 
 Comments go along, but into `mpegts` and `adts`, which have no place for them. ``mode: stream`` lets bytes leave as they
 are complete; ``file`` (not of Ogg, MPEG-TS and ADTS) builds a file that tells its length, and has an index where the
