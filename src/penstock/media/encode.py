@@ -51,6 +51,7 @@ class StreamEncoder:
         self._gaps = SampleGaps(rate_hz)
         self._taken = 0  # samples that came in
         self._sent = 0  # packets
+        self._position = 0  # of the next packet's first sample
         self._held: list[NDArray[np.float32]] = []
         self._held_frames = 0
         self._name = codec
@@ -148,11 +149,14 @@ class StreamEncoder:
                 channels = 1 if self._layout == "mono" else 2
                 private = bytes(self._context.extradata or b"")
                 self._codec = Codec(self._name, self._clock.rate_hz, channels, private, delay=-packet.pts)
+                self._position = packet.pts
             full = self._frame if self._name != "flac" else packet.duration
-            padding = max(0, packet.pts + full - self._taken)
+            start = self._position  # counted: FFmpeg's times leave the frames when it drains an encoder
+            self._position += full
+            padding = max(0, self._position - self._taken)
             if padding >= full:  # nothing of it is to be heard
                 continue
-            meta = self._clock.meta(packet.pts, full, self._sent)
+            meta = self._clock.meta(start, full, self._sent)
             out.append(EncodedAudio(bytes(packet), self._codec, meta, padding))
             self._sent += 1
         return out
