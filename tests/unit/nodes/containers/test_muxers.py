@@ -1,5 +1,6 @@
 """The muxers of all containers: what goes in comes out, for us and for ffmpeg; and stretches that play alone."""
 
+import io
 import tempfile
 import wave
 from dataclasses import replace
@@ -109,6 +110,20 @@ def test_stretches_play_alone_and_together_are_the_whole(container, name, tmp_pa
         np.testing.assert_array_equal(together, source)
     elif "opus" in name and container != "mpegts":
         assert np.abs(together - source).max() < 0.02  # the decoder has run up
+
+
+@pytest.mark.parametrize(("container", "name"), [("wav", "pcm.wav"), ("flac", "a.flac"), ("mp3", "a.mp3")])
+def test_stretches_that_are_files_tell_their_own_length(container, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    packets = packets_of(name)
+    result = through(KIND, packets, format=container, mode="file", segment_seconds=0.4)
+    assert list(tmp_path.iterdir()) == []
+    parts = stretches(result.packets)
+    lengths = [round(probe(io.BytesIO(part)).audio.duration_s * RATE) for part in parts]
+    assert lengths == [len(sound_of(part)) for part in parts]
+    assert len(parts) == 4
+    # The padding at the end of an MP3 can be told only beside a run-in.
+    assert FRAMES <= sum(lengths) <= FRAMES + (1_152 if container == "mp3" else 0)
 
 
 def test_a_click_at_the_very_start_of_a_stretch_is_heard():
