@@ -95,6 +95,16 @@ every_output = pytest.mark.parametrize("written", OUTPUTS, indirect=True, ids="-
 every_judge = pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.name)
 
 
+@pytest.mark.parametrize("mode", ["stream", "file"])
+def test_inspect_says_how_long_the_sound_is_where_the_container_does_not(mode, tmp_path):
+    path = tmp_path / "a.flac"
+    path.write_bytes(bytes_of("flac", "flac", mode))
+    page = CliRunner().invoke(app, ["inspect", str(path)]).stdout
+    told = "2.007 s" if mode == "file" else "not told by the container"
+    assert f"duration   {told}\n" in page
+    assert "flac, 48000 Hz, stereo, 96321 samples decoded, 2.007 s\n" in page
+
+
 def test_every_container_is_here():
     assert set(CODECS) == set(get_args(MuxerConfig.model_fields["format"].annotation))
 

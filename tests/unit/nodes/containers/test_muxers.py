@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from penstock.errors import BadData
 from penstock.media.probe import probe
 from penstock.nodes.containers.muxer import MuxerConfig
+from penstock.nodes.containers.segments import samples_of
 from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
-from penstock.packets import Codec
+from penstock.packets import Codec, EncodedAudio, PacketMeta
 from penstock.testing.harness import FakeContext
 from support.containers import CLICKS, FRAMES, RATE, file_of, recording
 from support.media import click_track, encode, ffmpeg, ffmpeg_facts, heard, in_pieces, joined, shift_of, through
@@ -273,3 +274,9 @@ def test_the_run_in_of_opus_is_told_beside_its_header_where_players_look():
         head += 1
     assert int.from_bytes(data[head + 1 : head + 3], "big") == 312
     assert data.index(b"\x7f\xe8") > head  # trimmed at the end
+
+
+@pytest.mark.parametrize(("duration_us", "samples"), [(None, 1_024), (21_333, 1_024), (42_667, 2_048), (30_000, 1_024)])
+def test_a_frame_of_aac_is_as_long_as_it_says_if_there_are_such(duration_us, samples):
+    codec = Codec("aac", 48_000, 2, b"\x11\x90")
+    assert samples_of(EncodedAudio(b"x", codec, PacketMeta(0, duration_us))) == samples
