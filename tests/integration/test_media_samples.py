@@ -127,3 +127,15 @@ def test_a_rehearsal_tells_of_level_and_loudness(tmp_path):
     assert len([one for one in events if one["event"] == "node.telemetry"]) == 3
     (final,) = [one for one in events if one["event"] == "audio.loudness" and one["final"]]
     assert final["seconds"] == pytest.approx(FRAMES / RATE, abs=0.01)
+
+
+def test_a_voice_is_laid_over_music(tmp_path):
+    (tmp_path / "voice.ogg").write_bytes(ogg_of(tone(48_000, 440, level=0.4)))
+    (tmp_path / "music.ogg").write_bytes(ogg_of(tone(96_000, 880, channels=2, level=0.5)))
+    settings = {"music.path": tmp_path / "music.ogg", "voice_pace.speed": 20, "music_pace.speed": 20}
+    sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    oneshot("voice_over_music.yml", f"voice={tmp_path / 'voice.ogg'}", tmp_path / "mixed.webm", *sets)
+    out = JUDGES[0].decode(tmp_path / "mixed.webm", 2)
+    assert len(out) == 96_000
+    assert np.abs(out[60_000:90_000]).max() == pytest.approx(0.1, abs=0.01)
+    assert np.abs(out[5_000:40_000]).max() == pytest.approx(0.448, abs=0.02)  # 0.4 sin x + 0.1 sin 2x
