@@ -118,7 +118,12 @@ class PlainFile(PlainOutput):
         super().__init__(container, codec)
         self._name = container.upper()
         self._file = TemporaryFile(container, self._name)
-        self._handle = self._file.path.open("wb")
+        try:
+            with self._translated():
+                self._handle = self._file.path.open("wb")
+        except BaseException:
+            self._file.remove()
+            raise
 
     def take(self) -> bytes:
         """Keep what there is; nothing leaves."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from penstock.errors import BadData
+from penstock.errors import BadData, RunError
 from penstock.media.probe import probe
-from penstock.nodes.containers.muxer import MuxerConfig
+from penstock.nodes.containers.muxer import Muxer, MuxerConfig
 from penstock.nodes.containers.segments import samples_of
 from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
 from penstock.packets import Codec, EncodedAudio, PacketMeta
@@ -175,6 +175,23 @@ def test_a_webm_file_leaves_nothing_behind(tmp_path, monkeypatch):
             assert sum(len(piece.data) for piece in node.finish()) > 1_000
         node.close()
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("container", "name"), [("wav", "pcm.wav"), ("flac", "a.flac"), ("mp3", "a.mp3")])
+def test_a_plain_file_leaves_nothing_behind(container, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for ended in (True, False):
+        node = Muxer(MuxerConfig(format=container, mode="file"))
+        node.prepare(FakeContext())
+        assert all(node.process(packet) == [] for packet in packets_of(name))
+        assert len(list(tmp_path.iterdir())) == 1
+        if ended:
+            assert len(b"".join(bytes(piece.data) for piece in node.finish())) > 10_000
+        node.close()
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(RunError, match=rf"the {container.upper()} file cannot be written in .*TMPDIR moves it"):
+        through(KIND, packets_of(name), format=container, mode="file")
 
 
 def test_lost_packets_are_replaced_in_webm():
