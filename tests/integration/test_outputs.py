@@ -171,3 +171,20 @@ def test_our_demuxer_hears_every_click_where_it_was(written):
     np.testing.assert_array_equal(out[delay:][:FRAMES] if untold else out, direct)
     tags = {(name.upper(), value) for name, value in packets[0].codec.tags}
     assert container in NO_TAGS or set(TAGS) <= tags
+
+
+@pytest.mark.parametrize("output", [one for one in OUTPUTS if one[1] not in {"opus", "vorbis"}], ids="-".join)
+def test_mono_at_another_rate_is_right_as_well(output, tmp_path):
+    container, codec, mode = output
+    mono, rate = click_track(50_001, CLICKS[:2], 1), 44_100
+    name, _, form = codec.partition("_")
+    params = {"sample_format": form} if form else {}
+    packets = through("audio::encoder", audio_packets(mono, 1_000, rate), codec=name, **params).packets
+    path = tmp_path / "a"
+    path.write_bytes(joined(through("containers::muxer", packets, format=container, mode=mode).packets))
+    facts = JUDGES[0].facts(path)
+    assert (facts.codec.partition("_")[0], facts.sample_rate, facts.channels) == (name, rate, 1)
+    out = JUDGES[0].decode(path, 1)
+    untold, delay = output in UNTOLD, packets[0].codec.delay
+    assert [shift_of(out, mono, click, 1_300) for click in CLICKS[:2]] == [delay if untold else 0] * 2
+    assert 0 <= len(out) - len(mono) <= (delay + 1_152 if untold else 1_024 if container == "mp4" else 0)
