@@ -13,26 +13,30 @@ from penstock.packets import PacketMeta
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JITTER_US", "MAX_GAP_S", "MICROSECONDS", "SampleClock", "SampleGaps", "portions"]
+__all__ = ["JITTER_US", "MAX_GAP_S", "MICROSECONDS", "RESTART_US", "SampleClock", "SampleGaps", "portions"]
 
 MICROSECONDS = 1_000_000
 JITTER_US = 10_000
 MAX_GAP_S = 10
 """The longest gap that is filled; a longer one is a jump of the clock, not a loss."""
+RESTART_US = 1_000_000
+"""A step back of more than this is a clock that begins anew; less is jitter."""
 
 
 class SampleClock:
     """Where the samples of one stream are on its timeline.
 
     The first timestamp it is told anchors the timeline (0 if there is none); a later one moves it only when it differs
-    from the count by more than ``tolerance_us``, which is a jump and not rounding or the jitter of a live source.
+    from the count by more than ``tolerance_us``, which is a jump and not rounding or the jitter of a live source;
+    ``early_us``, if it is given, is what an earlier one must differ by.
     """
 
-    __slots__ = ("_anchored", "_origin_us", "_tolerance_us", "rate_hz")
+    __slots__ = ("_anchored", "_early_us", "_origin_us", "_tolerance_us", "rate_hz")
 
-    def __init__(self, rate_hz: int, tolerance_us: int = JITTER_US) -> None:
+    def __init__(self, rate_hz: int, tolerance_us: int = JITTER_US, early_us: int | None = None) -> None:
         self.rate_hz = rate_hz
         self._tolerance_us = tolerance_us
+        self._early_us = tolerance_us if early_us is None else early_us
         self._origin_us = 0
         self._anchored = False
 
@@ -41,7 +45,7 @@ class SampleClock:
         if timestamp_us is None:
             return
         origin = timestamp_us - position * MICROSECONDS // self.rate_hz
-        if not self._anchored or abs(origin - self._origin_us) > self._tolerance_us:
+        if not self._anchored or not -self._early_us <= origin - self._origin_us <= self._tolerance_us:
             self._origin_us = origin
             self._anchored = True
 
@@ -80,7 +84,7 @@ class SampleGaps:
         else:
             origin = timestamp_us - self._next * MICROSECONDS // self._rate_hz
             late = origin - (self._origin_us if self._origin_us is not None else origin)
-            if self._origin_us is None or not -MICROSECONDS <= late <= MAX_GAP_S * MICROSECONDS:
+            if self._origin_us is None or not -RESTART_US <= late <= MAX_GAP_S * MICROSECONDS:
                 self._origin_us = origin
             elif late > JITTER_US:
                 missing = round(late * self._rate_hz / MICROSECONDS)

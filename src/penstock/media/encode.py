@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from penstock.errors import BadData
-from penstock.media.clock import SampleClock, SampleGaps, portions
+from penstock.media.clock import JITTER_US, RESTART_US, SampleClock, SampleGaps, portions
 from penstock.media.pcm import from_float
 from penstock.packets import Codec, EncodedAudio
 
@@ -47,7 +47,7 @@ class StreamEncoder:
         Raises:
             BadData: the encoder does not take this rate or so many channels.
         """
-        self._clock = SampleClock(rate_hz)
+        self._clock = SampleClock(rate_hz, JITTER_US, RESTART_US)
         self._gaps = SampleGaps(rate_hz)
         self._taken = 0  # samples that came in
         self._sent = 0  # packets

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from penstock.errors import BadData
 from penstock.media.aac import parse_adts
-from penstock.media.clock import JITTER_US, MICROSECONDS, SampleClock
+from penstock.media.clock import JITTER_US, MICROSECONDS, RESTART_US, SampleClock
 from penstock.media.flac import frame_samples
 from penstock.media.mp3 import FrameHeader, InfoTagFinder
 from penstock.media.opus import OpusHead, packet_samples
@@ -185,12 +185,12 @@ class PacketMaker:
             length = samples * MICROSECONDS // self._rate
             tolerance = _GUESS_US if self._name == "vorbis" else max(_LEAST_US, min(JITTER_US, length // 2))
             self._tolerance_us = tolerance
-            self._clock = SampleClock(self._rate, tolerance)
+            self._clock = SampleClock(self._rate, tolerance, RESTART_US)
             self._clock.follow(0, 0)
         if packet.pts is not None:
             start = self._start_us + self._scaled(packet.pts - self._first_pts, MICROSECONDS)
             end = self._clock.meta(self._position, 0).timestamp_us or 0
-            if start < end - self._tolerance_us:  # another recording follows, whose clock begins anew
+            if start < end - RESTART_US:  # another recording follows, whose clock begins anew
                 self._start_us += end - start
                 start = end
             if start > end + self._tolerance_us:

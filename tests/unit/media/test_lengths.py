@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from penstock.errors import BadData
+from penstock.media.ffmpeg_output import FFmpegStream
 from penstock.media.flac import file_header, frame_samples
 from penstock.media.vorbis import VorbisLengths
+from penstock.nodes.containers.segments import samples_of
 from penstock.packets import Codec
 from support.containers import FRAMES, file_of
-from support.media import audio_packets, click_track, in_pieces, through
+from support.media import audio_packets, click_track, heard, in_pieces, through
 
 
 def packets_of(name):
@@ -42,6 +44,33 @@ def test_times_are_counted_whatever_the_container_says(name):
         if length:
             assert packet.meta.timestamp_us == at * 1_000_000 // rate
         at += length
+
+
+@pytest.mark.parametrize("name", ["first.m4a", "a.mp3", "vorbis.ogg", "a.flac", "opus.webm"])
+@pytest.mark.parametrize("jitter_ms", [3, 15, 40])
+def test_a_container_whose_clock_jitters_makes_a_recording_longer_by_the_jitter_at_most(name, jitter_ms):
+    packets = packets_of(name)
+    rate = packets[0].codec.sample_rate_hz
+    lengths = [samples_of(packet) for packet in packets]
+    true = np.cumsum([0, *lengths[:-1]])
+    offsets = np.random.default_rng(1).integers(-jitter_ms, jitter_ms, len(packets)) * rate // 1000
+    offsets = (
+        np.maximum.accumulate(true + offsets + np.arange(len(packets))) - true
+    )  # FFmpeg writes nothing that goes back
+    stream = FFmpegStream("matroska", packets[0].codec, {"live": "1"})
+    for packet, length, offset in zip(packets, lengths, offsets, strict=True):
+        stream.pause(int(offset))
+        stream.write(bytes(packet.data), length, packet.trim_end)
+        stream.pause(-int(offset))
+    data = b"".join(stream.finish(65_536))
+    stream.close()
+    again = through("containers::demuxer", in_pieces(data, 5_000)).packets
+    starts = [packet.meta.timestamp_us for packet in again]
+    assert starts == sorted(starts)
+    plain, jittered = (heard(through("audio::decoder", some).packets) for some in (packets, again))
+    assert 0 <= len(jittered) - len(plain) <= 2.5 * jitter_ms * rate // 1000
+    if jitter_ms < 5:
+        assert len(jittered) == len(plain)
 
 
 @pytest.mark.parametrize("private", [b"", b"\x02", b"\x02\x1e\xff", b"\x02\x01\x01abc", b"\x03" + bytes(80)])
