@@ -139,3 +139,14 @@ def test_a_voice_is_laid_over_music(tmp_path):
     assert len(out) == 96_000
     assert np.abs(out[60_000:90_000]).max() == pytest.approx(0.1, abs=0.01)
     assert np.abs(out[5_000:40_000]).max() == pytest.approx(0.448, abs=0.02)  # 0.4 sin x + 0.1 sin 2x
+
+
+def test_the_volume_follows_the_cues(tmp_path):
+    (tmp_path / "take.ogg").write_bytes(ogg_of(tone(96_000, 440, channels=2, level=0.5)))
+    (tmp_path / "cues").write_text("0.5\n")
+    paths = {"source.path": "take.ogg", "copy.path": "live.ogg", "cues.path": "cues"}
+    sets = [part for name, value in paths.items() for part in ("--set", f"{name}={tmp_path / value}")]
+    penstock("run", SAMPLES / "dynamic" / "follow_cues.yml", *sets, "--set", "pace.speed=2")
+    out = JUDGES[0].decode(tmp_path / "live.ogg", 2)
+    assert len(out) == 96_000
+    assert np.abs(out[60_000:90_000]).max() == pytest.approx(0.25, abs=0.02)
