@@ -1,5 +1,6 @@
 # penstock: `make demo` shows the main job, `make test` proves it. Both set up all they need in .venv.
 # Every target is idempotent. Needs python >= 3.11 with venv, and git; everything else comes from the lock files.
+# Where ffmpeg and ffprobe are installed (Debian: apt-get install ffmpeg), they judge media beside the ffmpeg of a wheel.
 
 SHELL  := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)

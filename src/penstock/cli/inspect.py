@@ -145,7 +145,7 @@ def _page(found: Inspection) -> str:
 def _media_rows(media: MediaInfo) -> list[tuple[str, str | None]]:
     return [
         ("container", media.format_name),
-        ("duration", f"{media.duration_s:.3f} s" if media.duration_s is not None else None),
+        ("duration", f"{media.duration_s:.3f} s" if media.duration_s is not None else "not told by the container"),
         *((f"stream {stream.index}", _stream(stream)) for stream in media.streams),
     ]
 
@@ -155,6 +155,7 @@ def _stream(stream: StreamInfo) -> str:
     if stream.codec_type == "audio":
         parts += [f"{stream.sample_rate} Hz", stream.channel_layout or f"{stream.channels} channels"]
         parts.append(f"{stream.samples} samples decoded")
+        parts += [f"{stream.samples / stream.sample_rate:.3f} s"] if stream.sample_rate else []
     if stream.errors:
         parts.append(f"{stream.errors} packets that cannot be decoded")
     return ", ".join(parts)

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from penstock.errors import BadData
-from penstock.media.clock import SampleClock
+from penstock.media.clock import SampleClock, SampleGaps, portions
 from penstock.media.pcm import to_float
 from penstock.media.wav import PCM_BYTES
 from penstock.packets import Audio
@@ -30,8 +30,9 @@ DECODERS: Final = {"aac": "aac", "mp3": "mp3float", "flac": "flac", "vorbis": "v
 """FFmpeg's decoder of each codec; every packet of these makes the samples of one frame, or none."""
 
 
-_TOLERANCE_US: Final = 50_000
-"""What a timestamp may be off: containers guess those of Vorbis, whose packets differ in length, by up to 20 ms."""
+_EARLY_US: Final = 50_000
+"""What a timestamp may be early; one that is later than the count means that packets are missing."""
+_SILENCES_PER_S: Final = 10
 
 
 class PacketDecoder:
@@ -49,6 +50,7 @@ class PacketDecoder:
         self._codec: Codec | None = None
         self._context: Any = None  # None for PCM
         self._clock: SampleClock | None = None
+        self._gaps: SampleGaps | None = None  # None where a stream begins
         self._position = 0  # of the next sample; what is heard of the first stream starts at 0
         self._end_us = -(1 << 62)  # of what was given
         self._skip = 0  # samples of the run-in to come
@@ -59,7 +61,7 @@ class PacketDecoder:
     def decode(self, packet: EncodedAudio) -> list[Packet]:
         """Return the audio of a packet: nothing while it is all run-in.
 
-        A packet that cannot be decoded becomes silence as long as the one before.
+        A packet that cannot be decoded becomes silence as long as the one before, and so does a gap before the packet.
 
         Raises:
             BadData: its codec is not one of ``DECODERS`` or PCM, or the stream's set-up is refused.
@@ -79,6 +81,7 @@ class PacketDecoder:
             silent = np.zeros((self._usual, packet.codec.channels), np.float32)
             decoded = [(silent, packet.codec.sample_rate_hz)] if self._usual else []
         for samples, rate in decoded:
+            self._fill(packet, samples, rate, out)
             self._usual = len(samples)
             self._emit(samples[: len(samples) - packet.trim_end], rate, packet.meta.timestamp_us, out)
         return out
@@ -101,6 +104,7 @@ class PacketDecoder:
         self._skip = codec.delay
         self._position -= codec.delay
         self._usual = 0
+        self._gaps = None
         if codec.name in PCM_BYTES:
             return
         if codec.name not in DECODERS:
@@ -126,14 +130,24 @@ class PacketDecoder:
             raise ValueError("it is empty")
         return [(_samples(frame), frame.sample_rate) for frame in self._context.decode(av.Packet(bytes(packet.data)))]
 
+    def _fill(self, packet: EncodedAudio, samples: NDArray[np.float32], rate: int, out: list[Packet]) -> None:
+        """Append silence as long as what is missing before the packet."""
+        self._gaps = self._gaps or SampleGaps(rate)
+        size, channels = samples.shape
+        missing = self._gaps.before(packet.meta.timestamp_us, size, packet.lost_before * size)
+        if missing:
+            silence = np.zeros((-(-rate // _SILENCES_PER_S), channels), np.float32)
+            for length in portions(missing, len(silence)):
+                self._emit(silence[:length], rate, None, out)
+
     def _emit(self, samples: NDArray[np.float32], rate: int, timestamp_us: int | None, out: list[Packet]) -> None:
         """Append what is to be heard."""
         clock = self._clock
         if clock is None or clock.rate_hz != rate:
             start = 0 if clock is None else self._position * rate // clock.rate_hz
-            clock = self._clock = SampleClock(rate, _TOLERANCE_US)
+            clock = self._clock = SampleClock(rate, _EARLY_US)
             self._position = start if self._position >= 0 else self._position
-        if timestamp_us is None or timestamp_us >= self._end_us - _TOLERANCE_US:  # else it would go back
+        if timestamp_us is None or timestamp_us >= self._end_us - _EARLY_US:  # else it would go back
             clock.follow(timestamp_us, self._position)
         start = self._position
         self._position += len(samples)

@@ -1,7 +1,7 @@
 """Samples to packets through FFmpeg's encoders, and through numpy for PCM; right to the sample.
 
 What an encoder puts in front (its run-in) and behind (to fill the last frame) is told by ``Codec.delay`` and
-``trim_end``, so that a decoder gives as many samples as went in.
+``trim_end``, so that a decoder gives as many samples as went in. A gap in the timestamps of the input is silence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from penstock.errors import BadData
-from penstock.media.clock import SampleClock
+from penstock.media.clock import JITTER_US, RESTART_US, SampleClock, SampleGaps, portions
 from penstock.media.pcm import from_float
 from penstock.packets import Codec, EncodedAudio
 
@@ -47,9 +47,11 @@ class StreamEncoder:
         Raises:
             BadData: the encoder does not take this rate or so many channels.
         """
-        self._clock = SampleClock(rate_hz)
+        self._clock = SampleClock(rate_hz, JITTER_US, RESTART_US)
+        self._gaps = SampleGaps(rate_hz)
         self._taken = 0  # samples that came in
         self._sent = 0  # packets
+        self._position = 0  # of the next packet's first sample
         self._held: list[NDArray[np.float32]] = []
         self._held_frames = 0
         self._name = codec
@@ -82,11 +84,12 @@ class StreamEncoder:
 
     def encode(self, packet: Audio) -> list[EncodedAudio]:
         """Return the packets that the samples complete."""
+        out: list[EncodedAudio] = []
+        missing = self._gaps.before(packet.meta.timestamp_us, packet.frames)
+        for length in portions(missing, -(-self._clock.rate_hz // 10)):
+            out += self._take(np.zeros((length, packet.channels), np.float32))
         self._clock.follow(packet.meta.timestamp_us, self._taken + self._held_frames)
-        self._held.append(packet.samples)
-        self._held_frames += packet.frames
-        whole = self._held_frames - self._held_frames % self._frame
-        return self._drain(whole) if whole else []
+        return [*out, *self._take(packet.samples)]
 
     def finish(self) -> list[EncodedAudio]:
         """Return the packets that remain; the last says how much of it is padding."""
@@ -96,6 +99,13 @@ class StreamEncoder:
         return out
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _take(self, samples: NDArray[np.float32]) -> list[EncodedAudio]:
+        """Encode the whole frames in what is held and ``samples``; hold the rest."""
+        self._held.append(samples)
+        self._held_frames += len(samples)
+        whole = self._held_frames - self._held_frames % self._frame
+        return self._drain(whole) if whole else []
 
     def _drain(self, frames: int) -> list[EncodedAudio]:
         """Encode so many of the samples that are held."""
@@ -139,11 +149,14 @@ class StreamEncoder:
                 channels = 1 if self._layout == "mono" else 2
                 private = bytes(self._context.extradata or b"")
                 self._codec = Codec(self._name, self._clock.rate_hz, channels, private, delay=-packet.pts)
+                self._position = packet.pts
             full = self._frame if self._name != "flac" else packet.duration
-            padding = max(0, packet.pts + full - self._taken)
+            start = self._position  # counted: FFmpeg's times leave the frames when it drains an encoder
+            self._position += full
+            padding = max(0, self._position - self._taken)
             if padding >= full:  # nothing of it is to be heard
                 continue
-            meta = self._clock.meta(packet.pts, full, self._sent)
+            meta = self._clock.meta(start, full, self._sent)
             out.append(EncodedAudio(bytes(packet), self._codec, meta, padding))
             self._sent += 1
         return out

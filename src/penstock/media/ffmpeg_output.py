@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 from contextlib import contextmanager, suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
-from penstock.errors import BadData, RunError
-from penstock.media.opus import OpusHead
-from penstock.media.track import describe_track
+from penstock.errors import BadData
+from penstock.media.tags import joined_tags
+from penstock.media.temporary import TemporaryFile, not_written
+from penstock.media.track import describe_track, run_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FFmpegFile", "FFmpegOutput", "FFmpegStream", "pieces_of"]
 
-_PICTURE: Final = "metadata_block_picture"
 _SKIP: Final = packet_sidedata_type_from_literal("skip_samples")
 
 
@@ -43,9 +40,8 @@ class FFmpegOutput:
         with self._translated():
             self._container: OutputContainer = av.open(target, "w", format=container, options=options)
             self._stream: AudioStream = self._container.add_stream_from_template(self._template.streams.audio[0])
-            self._container.metadata.update({k.lower(): v for k, v in codec.tags if k.lower() != _PICTURE})
-        opus = codec.name == "opus" and codec.private
-        self._pts = -OpusHead.parse(codec.private).pre_skip if opus else -codec.delay
+            self._container.metadata.update({name.lower(): value for name, value in joined_tags(codec).items()})
+        self._pts = -run_in_of(codec)
 
     def write(self, data: bytes, samples: int, padding: int = 0) -> None:
         """Append a packet of so many samples, of which the last ``padding`` are not to be heard."""
@@ -62,6 +58,11 @@ class FFmpegOutput:
         self._pts += samples
         with self._translated():
             self._container.mux_one(packet)
+
+    def pause(self, samples: int) -> bool:
+        """Let so much time pass before the next packet: players hear silence."""
+        self._pts += samples
+        return True
 
     def take(self) -> bytes:
         """Return the bytes that can leave now."""
@@ -84,10 +85,10 @@ class FFmpegOutput:
             yield
         except av.FFmpegError as error:
             if isinstance(error, OSError) and not isinstance(error, ValueError):
-                raise _not_written(self._name, error) from error
+                raise not_written(self._name, error) from error
             raise BadData(f"FFmpeg refuses to put the packets into {self._name}: {error.strerror}") from error
         except OSError as error:
-            raise _not_written(self._name, error) from error
+            raise not_written(self._name, error) from error
         except ValueError as error:  # PyAV's, of a codec that the container has no place for
             raise BadData(f"the packets cannot be put into {self._name}: {error}") from error
 
@@ -109,35 +110,24 @@ class FFmpegStream(FFmpegOutput):
 
 
 class FFmpegFile(FFmpegOutput):
-    """A file with all that is known only at its end in its place, built in a temporary file.
-
-    It has no name any more when its first piece leaves, so that nothing remains of it whatever happens.
-    """
+    """A file with all that is known only at its end in its place, built in a temporary file."""
 
     def __init__(self, container: str, codec: Codec, options: dict[str, str]) -> None:
+        self._file = TemporaryFile(container, container.upper())
         try:
-            handle, path = tempfile.mkstemp(prefix="penstock-", suffix=f".{container}")
-        except OSError as error:
-            raise _not_written(container.upper(), error) from error
-        os.close(handle)
-        self._path = Path(path)
-        try:
-            super().__init__(path, container, codec, options)
+            super().__init__(str(self._file.path), container, codec, options)
         except BaseException:
-            self._path.unlink()
+            self._file.remove()
             raise
 
     def finish(self, piece_size: int) -> Iterator[bytes]:
         with self._translated():
             self._container.close()
-        with self._path.open("rb") as file:
-            self._path.unlink()
-            while piece := file.read(piece_size):
-                yield piece
+        return self._file.pieces(piece_size)
 
     def close(self) -> None:
         super().close()
-        self._path.unlink(missing_ok=True)
+        self._file.remove()
 
 
 class _Sink:
@@ -160,8 +150,3 @@ class _Sink:
 def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
     """Cut bytes into pieces of at most ``size``."""
     return (data[start : start + size] for start in range(0, len(data), size))
-
-
-def _not_written(name: str, error: OSError) -> RunError:
-    reason = error.strerror or str(error)
-    return RunError(f"the {name} file cannot be written in {tempfile.gettempdir()}: {reason} (TMPDIR moves it)")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from penstock.packets import Buffer
 
-__all__ = ["DECODER_DELAY", "FrameHeader", "InfoTag", "InfoTagFinder"]
+__all__ = ["DECODER_DELAY", "FrameHeader", "InfoFrame", "InfoTag", "InfoTagFinder"]
 
 DECODER_DELAY: Final = 529
 """Samples by which every MP3 decoder is late; the tag leaves them out."""
@@ -24,6 +24,7 @@ _KBITS: Final = {
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _ENOUGH: Final = 4 + 32 + 8 + 112 + 36  # header, side information, tag with its table, LAME's part
+_TAG_BYTES: Final = 8 + 8 + 36  # mark and flags, frames and bytes, LAME's part
 _MONO: Final = 3
 _ID3_HEADER: Final = 10
 
@@ -94,6 +95,53 @@ class InfoTag:
         return cls(frames, (trims >> 12) + DECODER_DELAY, padding)
 
 
+class InfoFrame:
+    """Makes the frame that carries the tag, in front of a stream that it counts."""
+
+    def __init__(self, delay: int) -> None:
+        """Begin.
+
+        Args:
+            delay: samples at the start that are not to be heard; fewer than the decoder's delay cannot be told.
+        """
+        self._delay = delay
+        self._padding = 0
+        self._frames = 0
+        self._head = b""  # of the first frame
+        self._constant = True  # all frames are of one bit rate
+
+    def count(self, frame: Buffer, padding: int) -> None:
+        """Count a frame, of which the last ``padding`` samples are not to be heard."""
+        self._head = self._head or bytes(frame[:4])
+        self._constant = self._constant and frame[2] >> 4 == self._head[2] >> 4
+        self._frames += 1
+        self._padding = padding
+
+    def build(self, size: int) -> bytes:
+        """The frame; always as long, so that it can be written first and once more at the end.
+
+        It has the bit rate of the first frame, or the lowest one at which there is room. Nothing if the stream does not
+        begin with a frame.
+
+        Args:
+            size: bytes of all frames so far.
+        """
+        head = bytearray(self._head)
+        header = FrameHeader.parse(head)
+        told = (b"Info" if self._constant else b"Xing") + b"\0\0\0\3" + _four(self._frames) + _four(size)
+        if self._delay >= DECODER_DELAY:
+            padding = min(self._padding + DECODER_DELAY, 0xFFF)
+            trims = min(self._delay - DECODER_DELAY, 0xFFF) << 12 | padding
+            told += b"LAME".ljust(21, b"\0") + trims.to_bytes(3, "big") + bytes(12)
+        while header is not None and header.size < 4 + header.side_info + _TAG_BYTES:
+            head[2] += 0x10
+            header = FrameHeader.parse(head)
+        if header is None:
+            return b""
+        head[1] |= 1  # without a checksum
+        return (bytes(head) + bytes(header.side_info) + told).ljust(header.size, b"\0")
+
+
 class InfoTagFinder:
     """Finds the tag in the first frame of a stream that arrives in any pieces, past an ID3 tag.
 
@@ -126,6 +174,10 @@ class InfoTagFinder:
         if len(self._head) >= _ENOUGH:
             self.done = True
             self.tag = InfoTag.parse(self._head)
+
+
+def _four(number: int) -> bytes:
+    return min(number, 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def _id3_size(data: bytes) -> int:

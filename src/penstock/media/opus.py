@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData
-from penstock.media.clock import MICROSECONDS
+from penstock.media.clock import MAX_GAP_S, MICROSECONDS
 
 if TYPE_CHECKING:
     from penstock.packets import Buffer, EncodedAudio
@@ -34,9 +34,6 @@ __all__ = [
 ]
 
 RATE_HZ: Final = 48_000
-MAX_GAP_S: Final = 10
-"""The longest gap that is filled; a longer one is a jump of the clock, not a loss."""
-
 _MAX_PACKET_SAMPLES: Final = 5_760
 _HEAD: Final = struct.Struct("<8sBBHIhB")
 _FRAME_SAMPLES: Final = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4

@@ -79,7 +79,7 @@ class WavDemuxer:
         if not frames or wav is None:
             return []
         if self._codec is None:
-            self._codec = Codec(wav.codec, wav.sample_rate_hz, wav.channels)
+            self._codec = Codec(wav.codec, wav.sample_rate_hz, wav.channels, tags=self._reader.tags)
             self._clock = SampleClock(wav.sample_rate_hz)
         step = PACKET_FRAMES * wav.frame_bytes
         return [

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 import av
 
 from penstock.errors import BadData
+from penstock.media.opus import OpusHead
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
     from penstock.packets import Codec
 
-__all__ = ["describe_track"]
+__all__ = ["describe_track", "run_in_of"]
 
 _CODEC_IDS: Final = {
     "opus": b"A_OPUS",
@@ -43,7 +44,7 @@ def describe_track(codec: Codec) -> InputContainer:
     audio = _element(0xB5, struct.pack(">d", codec.sample_rate_hz)) + _number(0x9F, codec.channels)
     entry = _number(0xD7, 1) + _number(0x73C5, 1) + _number(0x83, 2) + _element(0x86, _CODEC_IDS[codec.name])
     entry += _element(0x63A2, private) if private else b""
-    entry += _number(0x56AA, codec.delay * 1_000_000_000 // codec.sample_rate_hz) + _element(0xE1, audio)
+    entry += _number(0x56AA, run_in_of(codec) * 1_000_000_000 // codec.sample_rate_hz) + _element(0xE1, audio)
     segment = _element(0x1549A966, _number(0x2AD7B1, 1_000_000)) + _element(0x1654AE6B, _element(0xAE, entry))
     segment += _element(0x1F43B675, _number(0xE7, 0))
     data = _element(0x1A45DFA3, _element(0x4282, b"matroska")) + _element(0x18538067, segment)
@@ -51,6 +52,11 @@ def describe_track(codec: Codec) -> InputContainer:
         return av.open(io.BytesIO(data), "r", format="matroska", options=_OPTIONS)
     except av.FFmpegError as error:
         raise BadData(f"FFmpeg refuses the set-up of the {codec.name} stream: {error.strerror}") from error
+
+
+def run_in_of(codec: Codec) -> int:
+    """Samples at the start of a stream that are not to be heard, wherever its codec tells them."""
+    return OpusHead.parse(codec.private).pre_skip if codec.name == "opus" and codec.private else codec.delay
 
 
 def _element(identifier: int, data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData
+from penstock.media.tags import read_info
 
 if TYPE_CHECKING:
     from penstock.packets import Buffer
@@ -88,12 +89,14 @@ class WavReader:
 
     Attributes:
         format: of the samples, once it is known.
+        tags: comments that come before the samples.
         received: bytes of the input so far.
         ended: the data are complete; what follows is not looked at.
     """
 
     def __init__(self) -> None:
         self.format: WavFormat | None = None
+        self.tags: tuple[tuple[str, str], ...] = ()
         self.received = 0
         self.ended = False
         self._buffer = bytearray()
@@ -169,7 +172,7 @@ class WavReader:
             self._inside = True
             del buffer[:8]
             return True
-        if name not in {b"fmt ", b"ds64"}:
+        if name not in {b"fmt ", b"ds64"} and not (name == b"LIST" and size <= _MAX_CHUNK):
             self._skip = 8 + size + size % 2
             return True
         if size > _MAX_CHUNK:
@@ -180,6 +183,8 @@ class WavReader:
         del buffer[: 8 + size + size % 2]
         if name == b"ds64" and size >= 16:
             (self._size64,) = struct.unpack_from("<Q", body, 8)
+        elif name == b"LIST":
+            self.tags += read_info(body)
         elif name == b"fmt ":
             try:
                 self.format = WavFormat.parse(body)
@@ -200,10 +205,11 @@ class WavReader:
         return frames
 
 
-def stream_header(wav: WavFormat, data_bytes: int | None = None) -> bytes:
+def stream_header(wav: WavFormat, data_bytes: int | None = None, more: bytes = b"") -> bytes:
     """The bytes before the samples; without ``data_bytes`` the sizes say that they are not known.
 
-    More than two channels, more than 16 bits and floats use the extensible form, as the specification asks.
+    ``more`` are whole chunks to put before the data. More than two channels, more than 16 bits and floats use the
+    extensible form, as the specification asks.
     """
     width = PCM_BYTES[wav.codec]
     tag = _FLOAT if wav.codec.startswith("pcm_f") else _PCM
@@ -212,7 +218,7 @@ def stream_header(wav: WavFormat, data_bytes: int | None = None) -> bytes:
     fmt = struct.pack("<HHIIHH", _EXTENSIBLE if extensible else tag, wav.channels, rate, rate * align, align, 8 * width)
     if extensible:
         fmt += struct.pack("<HHIH", 22, 8 * width, _speakers(wav.channels), tag) + _SUBTYPE_TAIL
-    chunk = b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    chunk = b"fmt " + struct.pack("<I", len(fmt)) + fmt + more
     if data_bytes is None or data_bytes + len(chunk) + 12 > UNKNOWN_SIZE:
         whole = size = UNKNOWN_SIZE
     else:

@@ -38,6 +38,7 @@ BUILTIN: Final[dict[str, str]] = {
     "core::telemetry_out": "penstock.nodes.flow.telemetry_out:TelemetryOut",
     "core::telemetry_tap": "penstock.nodes.flow.telemetry_tap:TelemetryTap",
     "core::text_chunker": "penstock.nodes.text.text_chunker:TextChunker",
+    "plugin::native::aac_encoder": "penstock.nodes.audio.aac_encoder:AacEncoder",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
     "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
@@ -52,6 +53,9 @@ BUILTIN: Final[dict[str, str]] = {
 }
 
 ALIASES: Final[dict[str, str]] = {
-    f"speech::{name}": f"plugin::native::{name}"
-    for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
+    "plugin::native::aac-encoder": "plugin::native::aac_encoder",
+    **{
+        f"speech::{name}": f"plugin::native::{name}"
+        for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
+    },
 }

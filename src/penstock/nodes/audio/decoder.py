@@ -3,8 +3,9 @@
 Opus goes the way of `audio::opus::decoder`; AAC, MP3, FLAC, Vorbis and PCM are decoded here. The rate and the channels
 are those of the stream: put ``audio::resampler`` behind it where a fixed rate is needed. Sample counts are exact: the
 encoder's run-in and the padding at the end, where the stream tells them, are left out. A packet that cannot be decoded
-is counted and becomes silence of the usual length; a jump of the timestamps is passed on. A new ``Codec`` object begins
-a new stream. ``codec`` is what the pipeline expects: another codec fails the node.
+is counted and becomes silence of the usual length, and lost ones (a step of at most 10 s in the timestamps, or
+``lost_before``) become silence as long as they were; Opus is concealed. A longer step is passed on. A new ``Codec``
+object begins a new stream. ``codec`` is what the pipeline expects: another codec fails the node.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Opus goes the way of `audio::opus::encoder` and takes 48 kHz. AAC (LC) takes the rates of its standard (7350 to 96000),
 MP3 8000 to 48000, each in mono or stereo; FLAC keeps 16 or 24 bits of mono or stereo; PCM takes everything. Input
 frames may have any size. The encoder's run-in and the padding at the end are marked in the stream, so that as many
-samples come out of a decoder as went in here, at the same times. When the rate or the number of channels of the input
+samples come out of a decoder as went in here, at the same times. A gap of at most 10 s in the input is coded as silence
+(Opus leaves it out, and the muxer conceals it). When the rate or the number of channels of the input
 changes, the stream ends and a new one begins, with a new ``Codec``. AAC and MP3 work in a thread.
 References: ISO/IEC 14496-3 (AAC), ISO/IEC 11172-3 (MP3), RFC 9639 (FLAC), RFC 6716 (Opus).
 """

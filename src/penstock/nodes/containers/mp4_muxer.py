@@ -7,7 +7,8 @@ input is still coming: nothing is kept.
 
 The run-in of the stream is cut off by an edit list in both modes, and the padding at the end by the length of the last
 sample (players honour it; FFmpeg's own demuxer decodes the padding, up to one packet). Lost Opus packets
-(``lost_before``, or a step in the timestamps of at most 10 s) are replaced by packets that a decoder conceals.
+(``lost_before``, or a step in the timestamps of at most 10 s) are replaced by packets that a decoder conceals; of AAC
+the time goes on without them.
 
 ``channels`` and ``sample_rate`` are what the pipeline's author expects: the stream itself decides, because a header
 that contradicts it is a defect. A value that was given and does not fit is a warning. Pipelines in the field declare 2

@@ -5,14 +5,24 @@ What each format holds, and what becomes of the run-in and the padding of the st
 - `ogg`: Opus, as `containers::ogg::muxer` does it: exact.
 - `mp4`: Opus, AAC, FLAC. The run-in is cut off by an edit list, the padding by the length of the last sample.
 - `webm`: Opus, Vorbis; `matroska`: Opus, Vorbis, AAC, MP3, FLAC. Both are told.
-- `wav`: PCM; its sizes are those of a stream, 0xFFFFFFFF. `flac`: FLAC. Neither has run-in or padding.
-- `mpegts`: Opus, AAC, MP3; `mp3`: MP3; `adts`: AAC. A stream of these has no way to tell: both are heard.
+- `wav`: PCM; `flac`: FLAC. Neither has run-in or padding. Of a stream they do not tell the length (a WAV says
+  0xFFFFFFFF), of a file they do.
+- `mp3`: MP3. A file tells run-in, padding and length in the tag of LAME; of a stream both are heard.
+- `mpegts`: Opus, AAC, MP3; `adts`: AAC. These have no way to tell: both are heard. (Of Opus `mpegts` does tell, but
+  FFmpeg, our demuxer with it, does not read it.)
 
-``mode: stream`` lets bytes leave as they are complete; ``file`` (of MP4, WebM and Matroska) builds a file with its
-index in a temporary file (in ``TMPDIR``), whose bytes leave at the end. ``segment_seconds`` ends the container and
-begins another between two packets; the first packet of each is flagged, so that an object store writer with
-``rotate: {at: boundary}`` makes objects that play alone. Each repeats the last packets of the one before, silently,
-where the codec needs them and the container can tell. Without any input packet there is no output.
+Comments go along, but into `mpegts` and `adts`, which have no place for them. ``mode: stream`` lets bytes leave as they
+are complete; ``file`` (not of Ogg, MPEG-TS and ADTS) builds a file that tells its length, and has an index where the
+format has one, in a temporary file (in ``TMPDIR``), whose bytes leave at the end.
+
+Lost packets (``lost_before``, or a step in the timestamps of at most 10 s) take no time away: Opus is concealed, a WAV
+gets silence, and in the others the clock goes on, but in `mp3`, `adts` and `flac`, which have none; there they are a
+warning.
+
+``segment_seconds`` ends the container and begins another between two packets; the first packet of each is flagged, so
+that an object store writer with ``rotate: {at: boundary}`` makes objects that play alone. Each repeats the last packets
+of the one before, silently, where the codec needs them and the container can tell. Without any input packet there is no
+output.
 """
 
 from __future__ import annotations
@@ -54,8 +64,8 @@ _HOLDS: Final = {
     "matroska": ("opus", "vorbis", "aac", "mp3", "flac"),
     "mpegts": ("opus", "aac", "mp3"),
 }
-_TELLS_NOTHING: Final = {"mpegts", "mp3", "adts"}
-_FILES: Final = {"mp4", "webm", "matroska"}
+_TELLS_NOTHING: Final = {"mpegts", "adts"}
+_FILES: Final = {"mp4", "webm", "matroska", "wav", "flac", "mp3"}
 
 
 class MuxerConfig(NodeConfig):
@@ -64,7 +74,7 @@ class MuxerConfig(NodeConfig):
     format: Literal["ogg", "mp4", "webm", "matroska", "mpegts", "wav", "flac", "mp3", "adts"] = Field(
         description="Container of the output.", examples=["webm"]
     )
-    mode: Literal["stream", "file"] = Field("stream", description="`file`: with an index; of MP4, WebM and Matroska.")
+    mode: Literal["stream", "file"] = Field("stream", description="`file`: with its length, all at the end.")
     fragment_ms: int = Field(
         500,
         ge=1,
@@ -77,7 +87,7 @@ class MuxerConfig(NodeConfig):
     @model_validator(mode="after")
     def _has_a_file_mode(self) -> Self:
         if self.mode == "file" and self.format not in _FILES:
-            raise ValueError(f"mode must be stream: {self.format} has no index")
+            raise ValueError(f"mode must be stream: {self.format} has nothing that a file would add")
         return self
 
 
@@ -118,7 +128,8 @@ class Muxer(StreamMuxer[MuxerConfig]):
         ffmpeg_output, plain_output = self._modules
         config, codec = self.config, track_of(packet)
         if config.format not in _HOLDS:
-            plain: TrackOutput = plain_output.PlainOutput(config.format, codec)
+            kind = plain_output.PlainFile if config.mode == "file" else plain_output.PlainOutput
+            plain: TrackOutput = kind(config.format, codec)
             return plain
         if codec.name not in _HOLDS[config.format]:
             wanted = ", ".join(_HOLDS[config.format])

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from penstock.media.clock import MICROSECONDS
+from penstock.media.flac import frame_samples
 from penstock.media.mp3 import FrameHeader
 from penstock.media.opus import RATE_HZ, OpusHead, head_of, packet_samples
 from penstock.media.wav import PCM_BYTES
@@ -25,6 +26,8 @@ _RUN_UP: Final = {"opus": 3_840, "aac": 1, "vorbis": 1}
 """Samples that a run-up has at least, by codec."""
 
 _AAC_FRAME: Final = 1_024
+_AAC_FRAMES: Final = {960, 1_024, 1_920, 2_048}
+"""Lengths of AAC frames; the longer ones with spectral band replication, which doubles the rate."""
 
 
 def samples_of(packet: EncodedAudio) -> int:
@@ -37,9 +40,10 @@ def samples_of(packet: EncodedAudio) -> int:
     if codec.name == "mp3":
         header = FrameHeader.parse(packet.data)
         return 0 if header is None else header.samples
+    lasts = round((packet.meta.duration_us or 0) * codec.sample_rate_hz / MICROSECONDS)
     if codec.name == "aac":
-        return _AAC_FRAME
-    return round((packet.meta.duration_us or 0) * codec.sample_rate_hz / MICROSECONDS)
+        return lasts if lasts in _AAC_FRAMES else _AAC_FRAME
+    return frame_samples(packet.data) or lasts if codec.name == "flac" else lasts
 
 
 class Segments:

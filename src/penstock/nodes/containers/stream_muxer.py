@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from penstock.errors import BadData
-from penstock.media.clock import SampleClock
+from penstock.media.clock import SampleClock, SampleGaps
 from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform
 from penstock.nodes.containers.segments import Segments, samples_of
@@ -32,6 +32,8 @@ class TrackOutput(Protocol):
     """One file that is being made."""
 
     def write(self, data: bytes, samples: int, padding: int = 0) -> None: ...
+
+    def pause(self, samples: int) -> bool: ...  # False: the container cannot tell
 
     def take(self) -> bytes: ...
 
@@ -67,6 +69,7 @@ class StreamMuxer(Transform[C]):
         self._position = 0  # samples that were put in
         self._sent = 0  # samples at the last output packet
         self._boundary = False  # the next bytes begin a container
+        self._shortened = False  # a gap could not be told
         self._previous = b""
 
     def open(self, packet: EncodedAudio) -> TrackOutput:
@@ -103,20 +106,41 @@ class StreamMuxer(Transform[C]):
         output, clock = self._output, self._clock
         assert output is not None  # noqa: S101 - for the type checker: _begin has made both
         assert clock is not None  # noqa: S101
-        missing = self._gaps.missing(packet, samples) if packet.codec.name == "opus" else 0
-        clock.follow(packet.meta.timestamp_us, self._position + missing)
-        if missing:
-            filler = placeholder(self._previous)
-            length = packet_samples(filler)
-            for _ in range((missing + length // 2) // length):
-                output.write(filler, length)
-                self._position += length
+        if packet.codec.name == "opus":
+            missing = self._lost.missing(packet, samples)
+            clock.follow(packet.meta.timestamp_us, self._position + missing)
+            self._conceal(missing, output)
+        else:
+            missing = self._gaps.before(packet.meta.timestamp_us, samples, packet.lost_before * samples)
+            self._pause(missing, output)
+            clock.follow(packet.meta.timestamp_us, self._position)
         output.write(data, samples, packet.trim_end)
         self._position += samples
         self._previous = data
         ready = output.take()
         if ready:
             out.append(self._binary(ready))
+
+    def _conceal(self, missing: int, output: TrackOutput) -> None:
+        """Stand in for lost Opus packets by such as a decoder conceals."""
+        if missing:
+            filler = placeholder(self._previous)
+            length = packet_samples(filler)
+            for _ in range((missing + length // 2) // length):
+                output.write(filler, length)
+                self._position += length
+
+    def _pause(self, missing: int, output: TrackOutput) -> None:
+        """Leave out the time that is missing, or say that it cannot be."""
+        if not missing or output.pause(missing):
+            self._position += missing
+        elif not self._shortened:
+            self._shortened = True
+            self._ctx.warn(
+                f"{missing} samples are missing after {self._position}, which {self.content_type} has no way to tell: "
+                "the output is shorter by them and by what is missing later. audio::decoder and audio::encoder before "
+                "the muxer make them silence"
+            )
 
     def _begin(self, packet: EncodedAudio, out: list[Packet]) -> None:
         """Begin a container, and end the one before."""
@@ -132,7 +156,8 @@ class StreamMuxer(Transform[C]):
             self._output = None
         self._output = self.open(packet)
         self._codec = packet.codec
-        self._gaps = GapMeter()
+        self._lost = GapMeter()
+        self._gaps = SampleGaps(track_of(packet).sample_rate_hz)
         self._previous = bytes(packet.data)
         self._boundary = True
         if self._clock is None or self._clock.rate_hz != track_of(packet).sample_rate_hz:

@@ -35,6 +35,15 @@ def test_as_many_samples_come_out_as_went_in(frames, params, channels):
 
 
 @pytest.mark.parametrize(("codec", "rate"), LOSSY)
+def test_packets_follow_each_other_whatever_the_length(codec, rate):
+    for frames in range(5_000, 6_152, 47):
+        packets = encoded(tone(frames, 440, rate), rate, codec=codec)
+        ends = [packet.meta.timestamp_us + packet.meta.duration_us for packet in packets]
+        assert [packet.meta.timestamp_us for packet in packets[1:]] == ends[:-1]
+        assert [packet.trim_end for packet in packets[:-1]] == [0] * (len(packets) - 1)
+
+
+@pytest.mark.parametrize(("codec", "rate"), LOSSY)
 def test_every_click_is_where_it_was(codec, rate):
     sent = click_track(70_003, CLICKS)
     packets = encoded(sent, rate, codec=codec)

@@ -1,5 +1,6 @@
 """The muxers of all containers: what goes in comes out, for us and for ffmpeg; and stretches that play alone."""
 
+import io
 import tempfile
 import wave
 from dataclasses import replace
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from penstock.errors import BadData
+from penstock.errors import BadData, RunError
 from penstock.media.probe import probe
-from penstock.nodes.containers.muxer import MuxerConfig
+from penstock.nodes.containers.muxer import Muxer, MuxerConfig
+from penstock.nodes.containers.segments import samples_of
 from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
-from penstock.packets import Codec
+from penstock.packets import Codec, EncodedAudio, PacketMeta
 from penstock.testing.harness import FakeContext
 from support.containers import CLICKS, FRAMES, RATE, file_of, recording
 from support.media import click_track, encode, ffmpeg, ffmpeg_facts, heard, in_pieces, joined, shift_of, through
@@ -111,6 +113,20 @@ def test_stretches_play_alone_and_together_are_the_whole(container, name, tmp_pa
         assert np.abs(together - source).max() < 0.02  # the decoder has run up
 
 
+@pytest.mark.parametrize(("container", "name"), [("wav", "pcm.wav"), ("flac", "a.flac"), ("mp3", "a.mp3")])
+def test_stretches_that_are_files_tell_their_own_length(container, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    packets = packets_of(name)
+    result = through(KIND, packets, format=container, mode="file", segment_seconds=0.4)
+    assert list(tmp_path.iterdir()) == []
+    parts = stretches(result.packets)
+    lengths = [round(probe(io.BytesIO(part)).audio.duration_s * RATE) for part in parts]
+    assert lengths == [len(sound_of(part)) for part in parts]
+    assert len(parts) == 4
+    # The padding at the end of an MP3 can be told only beside a run-in.
+    assert FRAMES <= sum(lengths) <= FRAMES + (1_152 if container == "mp3" else 0)
+
+
 def test_a_click_at_the_very_start_of_a_stretch_is_heard():
     sent = click_track(48_000 * 2 - 700, [48_000 - 312 + 10])
     packets = encode(sent, bitrate=128_000)
@@ -161,16 +177,32 @@ def test_a_webm_file_leaves_nothing_behind(tmp_path, monkeypatch):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("container", "name"), [("wav", "pcm.wav"), ("flac", "a.flac"), ("mp3", "a.mp3")])
+def test_a_plain_file_leaves_nothing_behind(container, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for ended in (True, False):
+        node = Muxer(MuxerConfig(format=container, mode="file"))
+        node.prepare(FakeContext())
+        assert all(node.process(packet) == [] for packet in packets_of(name))
+        assert len(list(tmp_path.iterdir())) == 1
+        if ended:
+            assert len(b"".join(bytes(piece.data) for piece in node.finish())) > 10_000
+        node.close()
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(RunError, match=rf"the {container.upper()} file cannot be written in .*TMPDIR moves it"):
+        through(KIND, packets_of(name), format=container, mode="file")
+
+
 def test_lost_packets_are_replaced_in_webm():
     packets = encode(click_track(96_000, []))
     data = joined(through("containers::webm::muxer", [*packets[:40], *packets[44:]]).packets)
     assert len(sound_of(data)) == 96_000
 
 
-def test_a_wav_of_a_stream_is_read_by_others_once_its_sizes_are_known(tmp_path):
-    data = joined(through(KIND, packets_of("pcm.wav"), format="wav").packets)
+def test_a_wav_with_its_sizes_is_read_by_the_standard_library(tmp_path):
     path = tmp_path / "a.wav"
-    path.write_bytes(data[:40] + (len(data) - 44).to_bytes(4, "little") + data[44:])
+    path.write_bytes(joined(through(KIND, packets_of("pcm.wav"), format="wav", mode="file").packets))
     with wave.open(str(path)) as file:
         assert file.getnframes() == FRAMES
         samples = np.frombuffer(file.readframes(FRAMES), "<i2").reshape(-1, 2) / 32_768
@@ -206,10 +238,11 @@ def test_opus_of_a_network_transport_needs_no_header(container, seconds):
     assert sum(len(sound_of(part)) for part in parts) == 96_000 + 312  # what the header would have told
 
 
-def test_only_containers_with_an_index_have_a_file_mode():
+@pytest.mark.parametrize("container", ["ogg", "mpegts", "adts"])
+def test_only_containers_that_have_more_to_tell_have_a_file_mode(container):
     MuxerConfig(format="mp4", mode="file")
-    with pytest.raises(ValidationError, match="wav has no index"):
-        MuxerConfig(format="wav", mode="file")
+    with pytest.raises(ValidationError, match=f"mode must be stream: {container} has nothing that a file would add"):
+        MuxerConfig(format=container, mode="file")
 
 
 @pytest.mark.parametrize(
@@ -244,3 +277,23 @@ def test_without_packets_there_is_no_output_and_a_warning():
         result = through(kind, [], **params)
         assert result.packets == []
         assert "no packet arrived" in result.context.warnings[0]
+
+
+def test_the_run_in_of_opus_is_told_beside_its_header_where_players_look():
+    packets = encode(click_track(9_600, []))
+    told = bytes.fromhex("56aa83") + (312 * 1_000_000_000 // 48_000).to_bytes(3, "big")  # CodecDelay (RFC 9559)
+    for container, mode in (("webm", "stream"), ("webm", "file"), ("matroska", "stream"), ("matroska", "file")):
+        assert joined(through(KIND, packets, format=container, mode=mode).packets).count(told) == 1
+    data = joined(through(KIND, packets, format="mpegts").packets)
+    # The control header of Opus in MPEG-TS: mark and flags, the size of the packet, then how much to trim at its start.
+    head = data.index(b"\x7f\xf0") + 2
+    while data[head] == 0xFF:
+        head += 1
+    assert int.from_bytes(data[head + 1 : head + 3], "big") == 312
+    assert data.index(b"\x7f\xe8") > head  # trimmed at the end
+
+
+@pytest.mark.parametrize(("duration_us", "samples"), [(None, 1_024), (21_333, 1_024), (42_667, 2_048), (30_000, 1_024)])
+def test_a_frame_of_aac_is_as_long_as_it_says_if_there_are_such(duration_us, samples):
+    codec = Codec("aac", 48_000, 2, b"\x11\x90")
+    assert samples_of(EncodedAudio(b"x", codec, PacketMeta(0, duration_us))) == samples
