@@ -4,8 +4,9 @@
 
 Each contender is a process of its own, imports included. CPU is its user and system time, as the kernel has counted it;
 rounds are interleaved, and a ratio is that to ffmpeg within its round: median, and in brackets the least and the most.
-All have one bit-rate mode, 64 kbit/s, constrained, and complexity 10. The measure is the ffmpeg on PATH, which on Debian
-uses the libopus that penstock finds too; that of the imageio-ffmpeg wheel is newer and brings a libopus of its own.
+All have one bit-rate mode, 64 kbit/s, constrained, and complexity 10. The measure is the ffmpeg on PATH, which on
+Debian uses the libopus that penstock finds too; that of the imageio-ffmpeg wheel brings a libopus of its own, and works
+in several threads whatever it is told.
 """
 
 from __future__ import annotations
