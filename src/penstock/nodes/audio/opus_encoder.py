@@ -75,7 +75,7 @@ class OpusEncoderConfig(LenientConfig):
         ge=1,
         le=64,
         description="Threads that encode. With 2 or more, stretches of 10 s are encoded side by side: for files, as "
-        "packets come some stretches late. Where two stretches meet, nothing is heard of it.",
+        "packets come some stretches late. A seam is about as near to the input as any other frame.",
     )
 
     @field_validator("frame_duration_ms")
