@@ -75,6 +75,21 @@ def test_a_change_of_channels_ends_the_stream_and_gives_all_of_it():
     assert len(decode([packet for packet in packets if packet.codec is codecs[0]])) == SEAM + 50_000
 
 
+def test_what_is_tuned_holds_for_all_of_the_stretch_that_is_coming_in_and_nothing_is_lost():
+    node = OpusEncoder(OpusEncoderConfig(threads=2, complexity=0, bitrate=96_000))
+    node.prepare(FakeContext())
+    packets, parts = [], audio_packets(warbling(2 * SEAM + 5_000), 48_000)
+    for number, part in enumerate(parts):
+        if number == 12:  # in the middle of the second stretch
+            node.tune(OpusEncoderConfig(threads=2, complexity=0, bitrate=16_000))
+        packets += node.process(part)
+    packets += node.finish()
+    sizes = [packet.size for packet in packets]
+    assert len(decode(packets)) == 2 * SEAM + 5_000
+    assert sum(sizes[500:1_000]) < sum(sizes[:500]) / 2
+    node.close()
+
+
 def test_only_with_threads_the_node_leaves_the_event_loop():
     assert [OpusEncoder(OpusEncoderConfig(threads=threads)).offload for threads in (1, 2)] == [False, True]
 

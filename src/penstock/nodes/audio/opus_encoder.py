@@ -7,7 +7,7 @@ before the audio does. When the number of channels changes, the stream ends and 
 When parameters are tuned the same stream goes on with the next frame, to the sample; but not to or from ``lowdelay``,
 whose look-ahead is another.
 With ``threads`` the sound of a file is encoded on several cores: stretches of 10 s side by side, and what is tuned
-holds from the next stretch on.
+holds for all of the stretch that is coming in.
 Reference: RFC 6716 §2.1 for what the parameters mean.
 """
 
