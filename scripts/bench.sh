@@ -19,7 +19,11 @@ while read -r -a benchmark; do
   "$venv/bin/python" "benchmarks/${benchmark[0]}" "${benchmark[@]:1}" </dev/null
 done <<'END'
 engine.py
-transcode.py
+media/transcode.py
+media/live.py
+media/live.py --clock cpu
+media/first_byte.py
+media/memory.py
 startup.py
 sink/bakeoff.py --mib 256 --packets 65536
 sink/bakeoff.py --mib 256 --packets 65536 --tls

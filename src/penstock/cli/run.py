@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from penstock.cli.console import Exit, fail, human_bytes, leave, say, set_up_log
 from penstock.cli.control import controlled
 from penstock.cli.metrics import serve_metrics
 from penstock.cli.progress import HumanProgress, JsonProgress
-from penstock.cli.recover import recovering
 from penstock.cli.request import STDIO, CommandLineRequest, parse_inputs
 from penstock.engine.graph import HTTP_INPUT, HTTP_OUTPUT
 from penstock.engine.load import load_pipeline
@@ -30,6 +30,7 @@ from penstock.nodes.speech.neural import FALLBACK_VARIABLE, FALLBACKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from penstock.engine.graph import Graph
 
@@ -158,8 +159,7 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
     progress = JsonProgress(stream) if arguments.as_json else HumanProgress(graph.spec.name or arguments.file.name)
     run.events.subscribe(progress)
     with progress:
-        configs = [node.config for node in graph.nodes.values()]
-        async with drain_on_signals(run) as watch, recovering(configs, watch.came):
+        async with drain_on_signals(run) as watch, _recovering(graph, watch.came):
             async with controlled(run, arguments.control, stream):
                 report = await run.execute()
             answered = await request.finish(keep=report.ok) if request is not None else None
@@ -174,6 +174,16 @@ async def _execute(graph: Graph, request: CommandLineRequest | None, arguments: 
         say(f"error: standard output: {progress.failure.strerror}; events are missing there, the run {report.outcome}")
         code = Exit.FAILED
     return code, report
+
+
+def _recovering(graph: Graph, hurry: anyio.Event) -> AbstractAsyncContextManager[None]:
+    """Recover, beside a run with durability, what others have left; for any other run none of it is imported."""
+    configs = [node.config for node in graph.nodes.values()]
+    if all(getattr(config, "durability", "none") == "none" for config in configs):
+        return nullcontext()
+    from penstock.cli.recover import recovering
+
+    return recovering(configs, hurry)
 
 
 def _summarise(report: RunReport, answered: int | None, output: str | None) -> None:

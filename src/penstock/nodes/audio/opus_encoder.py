@@ -6,6 +6,8 @@ decoder as went in here. A packet's timestamp is that of its first decoded sampl
 before the audio does. When the number of channels changes, the stream ends and a new one begins, with a new ``Codec``.
 When parameters are tuned the same stream goes on with the next frame, to the sample; but not to or from ``lowdelay``,
 whose look-ahead is another.
+With ``threads`` the sound of a file is encoded on several cores: stretches of 10 s side by side, and what is tuned
+holds for all of the stretch that is coming in.
 Reference: RFC 6716 §2.1 for what the parameters mean.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, field_validator
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from penstock.media import libopus
+    from penstock.media.opus_stretches import StretchEncoder
     from penstock.nodes.base import NodeContext
-    from penstock.packets import Audio, Packet
+    from penstock.packets import Audio, Packet, PacketMeta
 
 __all__ = ["OpusEncoder", "OpusEncoderConfig"]
 
@@ -66,6 +70,13 @@ class OpusEncoderConfig(LenientConfig):
         description="`constrained` keeps near the bit rate, `on` lets it follow the sound, `off` makes it constant.",
         json_schema_extra=TUNABLE,
     )
+    threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Threads that encode. With 2 or more, stretches of 10 s are encoded side by side: for files, as "
+        "packets come some stretches late. A seam is about as near to the input as any other frame.",
+    )
 
     @field_validator("frame_duration_ms")
     @classmethod
@@ -84,6 +95,11 @@ class OpusEncoderConfig(LenientConfig):
 class OpusEncoder(Transform[OpusEncoderConfig]):
     """Audio in, Opus packets out."""
 
+    def __init__(self, config: OpusEncoderConfig) -> None:
+        super().__init__(config)
+        self.offload = config.threads > 1
+        self._stretches: StretchEncoder | None = None
+
     def prepare(self, ctx: NodeContext) -> None:
         """Load libopus.
 
@@ -99,6 +115,7 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         self._libopus = libopus
         self._numpy = np
         self._clock = SampleClock(RATE_HZ)
+        self._too_much = 0  # the bit rate that was warned of
         self._recent: deque[NDArray[np.float32]] = deque()  # the last frames that were coded
         self._cut_frames()
         self._encoder: libopus.OpusEncoder | None = None
@@ -107,6 +124,7 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         self._end = 0  # position at which the audio taken in so far ends
         self._position = 0  # position of the next packet's first sample
         self._sequence = 0
+        self._metas: deque[PacketMeta] = deque()  # of the packets that are being coded
 
     def check_tune(self, config: OpusEncoderConfig) -> None:
         """See that the look-ahead stays what the stream's header says.
@@ -161,17 +179,23 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         left = self._end - self._position  # to be coded: what is held, and the look-ahead
         padding = -left % self._frame
         self._encode(self._numpy.zeros((left - held + padding, self._channels), self._numpy.float32), out)
+        if self._stretches is not None:
+            self._send(self._stretches.finish(), out)
         if padding and out:
             last = out[-1]
             assert isinstance(last, EncodedAudio)  # noqa: S101 - for the type checker
             out[-1] = replace(last, trim_end=padding)
-        self._encoder = self._held = None
+        self.close()
+        self._held = None
         self._recent.clear()
         self._channels = 0
         return out
 
     def close(self) -> None:
         self._encoder = None
+        if self._stretches is not None:
+            self._stretches.close()
+            self._stretches = None
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -187,6 +211,10 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
                 f"the Opus encoder takes mono or stereo and was given {channels} channels: mix them down first"
             )
         self._encoder = self._new_encoder(channels)
+        if self.config.threads > 1:
+            from penstock.media.opus_stretches import StretchEncoder
+
+            self._stretches = StretchEncoder(partial(self._new_encoder, channels), self.config.threads)
         self._channels = channels
         head = OpusHead(channels, self._encoder.lookahead)
         self._codec = Codec("opus", RATE_HZ, channels, head.build())
@@ -205,7 +233,8 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
     def _bitrate(self, channels: int) -> int:
         wanted = self.config.bitrate
         bitrate = min(wanted, _MAX_BITRATE_PER_CHANNEL * channels)
-        if bitrate < wanted:
+        if bitrate < wanted != self._too_much:
+            self._too_much = wanted
             self._ctx.warn(f"bitrate {wanted} is more than Opus has for {_LAYOUTS[channels]}; {bitrate} is used")
         return bitrate
 
@@ -219,9 +248,16 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         whole = len(samples) - len(samples) % size
         for start in range(0, whole, size):
             frame = samples[start : start + size]
-            data = self._encoder.encode(frame)
             self._recent.append(frame)
-            out.append(EncodedAudio(data, self._codec, self._clock.meta(self._position, size, self._sequence)))
+            self._metas.append(self._clock.meta(self._position, size, self._sequence))
             self._position += size
             self._sequence += 1
+            if self._stretches is None:
+                out.append(EncodedAudio(self._encoder.encode(frame), self._codec, self._metas.popleft()))
+            else:
+                self._send(self._stretches.encode(frame), out)
         self._held = samples[whole:].copy() if whole < len(samples) else None
+
+    def _send(self, coded: list[bytes], out: list[Packet]) -> None:
+        """Append packets that were late."""
+        out += [EncodedAudio(data, self._codec, self._metas.popleft()) for data in coded]

@@ -3,7 +3,7 @@
 ``mode: file`` makes a plain MP4 with its index in front, which every player seeks in. The index is complete only when
 the input has ended, so the file is built in a temporary file (in ``TMPDIR``), which is removed however the run ends
 (only a killed process leaves it), and its bytes leave at the end. ``mode: stream`` makes fragments that leave while the
-input is still coming: nothing is kept.
+input is still coming: nothing is kept, so there is no index of them at the end either.
 
 The run-in of the stream is cut off by an edit list in both modes, and the padding at the end by the length of the last
 sample (players honour it; FFmpeg's own demuxer decodes the padding, up to one packet). Lost Opus packets
@@ -117,7 +117,8 @@ class Mp4Muxer(StreamMuxer[Mp4MuxerConfig]):
         if config.mode == "file":
             return self._module.FFmpegFile("mp4", codec, {"movflags": "faststart", **timescale})
         fragments = {
-            "movflags": "delay_moov+default_base_moof",  # the header waits: only so it has the edit list
+            # The header waits: only so it has the edit list. FFmpeg would keep every fragment in mind for the trailer.
+            "movflags": "delay_moov+default_base_moof+skip_trailer",
             "frag_duration": str(config.frag_duration_ms * 1000),
         }
         return self._module.FFmpegStream("mp4", codec, {**fragments, **timescale})

@@ -149,7 +149,7 @@ class Muxer(StreamMuxer[MuxerConfig]):
         length = self.config.fragment_ms
         match self.config.format:
             case "mp4":
-                flags = "delay_moov+default_base_moof"
+                flags = "delay_moov+default_base_moof+skip_trailer"
                 return {"movflags": flags, "frag_duration": str(length * 1000), "movie_timescale": str(rate_hz)}
             case "mpegts":
                 return {"pes_payload_size": "0"}

@@ -142,6 +142,12 @@ def test_fragments_leave_while_the_input_is_coming():
     assert [packet.meta.timestamp_us for packet in out] == [-6_500, *ends[:-1]]
 
 
+def test_fragments_leave_no_index_that_would_grow_with_the_stream():
+    kinds = [kind for kind, _ in boxes(mux(encode(tone(96_000, 440), complexity=0), frag_duration_ms=100))]
+    assert kinds == ["ftyp", "moov", *["moof", "mdat"] * ((len(kinds) - 2) // 2)]
+    assert len(kinds) > 2 * 15
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_lost_packets_are_replaced_so_that_the_length_stays(tmp_path, mode):
     sent = click_track(96_000, CLICKS)
