@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from penstock.nodes.containers.muxer import _FILES, _HOLDS, MuxerConfig
 from penstock.nodes.containers.segments import samples_of
 from penstock.nodes.registry import default_registry
+from penstock.nodes.speech.vad import VadConfig
 from penstock.packets import Audio, EncodedAudio, Text
 from penstock.pins import EncodedAudioType, RawAudioType
 from penstock.testing import run_in_virtual_time, run_node
@@ -209,7 +210,7 @@ def test_the_page_tells_of_every_kind_and_of_none_that_is_not_there():
     formats = set(get_args(MuxerConfig.model_fields["format"].annotation))
     told = {name for row in rows("") for name in row}
     assert set(default_registry()) - told == set()
-    assert told - set(default_registry()) == formats
+    assert told - set(default_registry()) == formats | set(get_args(VadConfig.model_fields["output_mode"].annotation))
 
 
 def test_the_page_tells_what_each_format_holds():

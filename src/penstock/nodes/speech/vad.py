@@ -2,8 +2,10 @@
 
 Audio at 16000 Hz comes in. ``output_mode: events`` gives a Custom packet where speech begins (`speech_start`) and where
 it ends (`speech_end`, with `duration_ms`), told as soon as it is certain: after ``min_speech_duration_s`` and
-``min_silence_duration_s``. ``filtered_audio`` gives the audio of speech alone, mono, with the times it came with, a
-tenth of a second on either side of it included. Needs the extra ``speech`` and a model file.
+``min_silence_duration_s``. ``filtered_audio`` gives the audio of speech alone, mono, a tenth of a second on either side
+of it included. It has the times it came with, so that a recogniser knows when something was said; a recording would be
+as long as before, with silence for what was left out, unless ``gaps: close``. Needs the extra ``speech`` and a model
+file.
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ class VadConfig(NodeConfig):
         "models/ten-vad.onnx", min_length=1, max_length=4096, description="Model file: TEN's, or Silero's."
     )
     output_mode: Literal["events", "filtered_audio"] = Field("events", description="What comes out.")
+    gaps: Literal["keep", "close"] = Field(
+        "keep", description="Of `filtered_audio`: let time go on over what is left out, or join what is kept."
+    )
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a window is taken for speech.")
     min_silence_duration_s: float = Field(0.5, ge=0.032, le=10, description="Quiet that ends speech, seconds.")
     min_speech_duration_s: float = Field(0.25, ge=0, le=10, description="What is shorter is no speech, seconds.")
@@ -98,6 +103,8 @@ class Vad(Transform[VadConfig]):
             lead=int(RATE_HZ * LEAD_S),
         )
         self._clock = SampleClock(RATE_HZ)
+        self._joined = SampleClock(RATE_HZ) if config.gaps == "close" else None
+        self._kept = 0
         self._origin_us: int | None = None
         self._begun = self._sent = 0
 
@@ -118,6 +125,8 @@ class Vad(Transform[VadConfig]):
         self._clock.follow(start_us, end)
         if self._origin_us is None:
             self._origin_us = self._us(end)
+            if self._joined is not None:
+                self._joined.follow(start_us, 0)
         self._buffer.append(samples)
         for voiced in self._activity.feed(samples):
             for edge in self._gate.feed(voiced):
@@ -158,7 +167,13 @@ class Vad(Transform[VadConfig]):
         if not self._filters or start >= end:
             return []
         self._sent = end
-        return [Audio(self._buffer.take(start, end).reshape(-1, 1), RATE_HZ, self._clock.meta(start, end - start))]
+        samples = self._buffer.take(start, end).reshape(-1, 1)
+        if self._joined is None:
+            meta = self._clock.meta(start, len(samples))
+        else:
+            meta = self._joined.meta(self._kept, len(samples))
+            self._kept += len(samples)
+        return [Audio(samples, RATE_HZ, meta)]
 
     def _us(self, position: int) -> int:
         return self._clock.meta(position, 0).timestamp_us or 0

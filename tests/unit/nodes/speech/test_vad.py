@@ -62,6 +62,16 @@ async def test_filtered_audio_is_the_sound_of_speech_with_its_own_times(model):
     assert sum(p.frames for p in result.packets) / RATE == pytest.approx(3.5 + 4 * 0.1, abs=0.13)
 
 
+async def test_gaps_are_closed_where_that_is_wanted(model):
+    given = stream(-1, 2, -1, 1.5, -2), {"model_path": model, "output_mode": "filtered_audio"}
+    kept = (await run_node(KIND, given[0], **given[1])).packets
+    joined = (await run_node(KIND, given[0], gaps="close", **given[1])).packets
+    assert [p.samples.tobytes() for p in joined] == [p.samples.tobytes() for p in kept]
+    assert joined[0].meta.timestamp_us == 5_000_000
+    for packet, later in pairwise(joined):
+        assert later.meta.timestamp_us == packet.meta.timestamp_us + packet.meta.duration_us
+
+
 def test_audio_passes_while_it_is_spoken(model):
     node = Vad(VadConfig(model_path=model, output_mode="filtered_audio"))
     node.prepare(None)
