@@ -131,7 +131,7 @@ def test_parameters_and_defaults_are_those_that_pipelines_in_the_field_give():
     assert VadConfig().model_dump() == {
         "model_path": "models/ten-vad.onnx", "output_mode": "events", "threshold": 0.5, "min_silence_duration_s": 0.5,
         "min_speech_duration_s": 0.25, "max_speech_duration_s": 30.0, "window_size": 512, "num_threads": 1,
-        "provider": "cpu", "debug": False,
+        "provider": "cpu", "debug": False, "gaps": "keep",
     }  # fmt: skip
     for params in ({"threshold": 0}, {"threshold": 1}, {"output_mode": "both"}, {"max_speech_duration_s": 0.9}):
         with pytest.raises(ValidationError):
