@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import fcntl
 import hashlib
-import http.client
 import os
 import shutil
 import subprocess
@@ -29,7 +28,7 @@ import pytest
 
 from penstock.stores.azure.account import AzureContainer
 from penstock.stores.credentials import CredentialSettings
-from penstock.testing.servers import Program, free_ports, of_this_run, running
+from penstock.testing.servers import Program, ask, free_ports, of_this_run, running
 
 __all__ = ["Azurite", "azurite", "running_azurite"]
 
@@ -151,11 +150,5 @@ def _tool(name: str) -> Path:
 
 
 def _answers(port: int, account: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", f"/{account}?comp=list")
-        response = connection.getresponse()
-        response.read()
-        return response.status in (400, 403)  # it is Azurite, and wants to know who we are
-    finally:
-        connection.close()
+    status, _ = ask(f"http://127.0.0.1:{port}", "GET", f"/{account}?comp=list")
+    return status in (400, 403)  # it is Azurite, and wants to know who we are

@@ -7,7 +7,6 @@ it looks at no credentials. See ``penstock.testing.servers`` for what happens wh
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import sysconfig
@@ -23,7 +22,7 @@ import pytest
 from penstock.stores.base import Capability
 from penstock.stores.credentials import CredentialSettings
 from penstock.stores.google.resumable import CAPABILITY
-from penstock.testing.servers import Program, free_ports, of_this_run, running
+from penstock.testing.servers import Program, ask, free_ports, of_this_run, running
 
 __all__ = ["LACKS", "GoogleEmulator", "gcs", "running_gcs"]
 
@@ -70,14 +69,7 @@ class GoogleEmulator:
 
     def request(self, method: str, target: str, body: str | None = None) -> int:
         """Send a request and return its status."""
-        connection = http.client.HTTPConnection(self.origin.removeprefix("http://"), timeout=10)
-        try:
-            connection.request(method, target, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            response.read()
-            return response.status
-        finally:
-            connection.close()
+        return ask(self.origin, method, target, body, {"Content-Type": "application/json"})[0]
 
 
 @pytest.fixture(scope="session")

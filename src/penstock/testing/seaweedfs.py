@@ -7,7 +7,6 @@ temporary directory. It reports nothing home. See ``penstock.testing.servers`` f
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import sysconfig
@@ -17,13 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from penstock.stores.credentials import Credentials, CredentialSettings
 from penstock.stores.signing import UNSIGNED_PAYLOAD, sign
-from penstock.testing.servers import Program, free_ports, of_this_run, running
+from penstock.testing.servers import Program, ask, free_ports, of_this_run, running
 
 __all__ = ["SeaweedFS", "prepare_seaweedfs", "running_seaweedfs", "seaweedfs"]
 
@@ -55,14 +53,7 @@ class SeaweedFS:
     def _request(self, method: str, target: str, body: bytes = b"") -> int:
         credentials = Credentials(self.access_key_id, self.secret_access_key)
         headers = sign(credentials, REGION, method, f"{self.endpoint}{target}", {}, UNSIGNED_PAYLOAD)
-        connection = http.client.HTTPConnection(urlsplit(self.endpoint).netloc, timeout=10)
-        try:
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
-            response.read()
-            return response.status
-        finally:
-            connection.close()
+        return ask(self.endpoint, method, target, body, headers)[0]
 
 
 @pytest.fixture(scope="session")
@@ -150,11 +141,8 @@ def _is_ready(server: SeaweedFS, master: int) -> bool:
 
 
 def _assigns(master: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", master, timeout=5)
+    _, answer = ask(f"http://127.0.0.1:{master}", "GET", "/dir/assign")
     try:
-        connection.request("GET", "/dir/assign")
-        return "fid" in json.loads(connection.getresponse().read())
+        return "fid" in json.loads(answer)
     except ValueError:
         return False
-    finally:
-        connection.close()

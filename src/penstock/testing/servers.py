@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-__all__ = ["Program", "free_ports", "of_this_run", "running"]
+__all__ = ["Program", "ask", "free_ports", "of_this_run", "running"]
 
 START_TIMEOUT_S = 60.0
 
@@ -141,3 +141,20 @@ def _wait_until_ready(program: Program, process: subprocess.Popen[bytes], home: 
             pass
         time.sleep(0.05)
     raise RuntimeError(f"it was not ready in {START_TIMEOUT_S:g} s; see {home / 'output'}")
+
+
+def ask(
+    origin: str, method: str, target: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Send one request to ``http://HOST:PORT``; return status and body of the answer. Waits 10 s for it at most.
+
+    Raises:
+        OSError, http.client.HTTPException: there is none.
+    """
+    connection = http.client.HTTPConnection(origin.removeprefix("http://"), timeout=10)
+    try:
+        connection.request(method, target, body, dict(headers or {}))
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
