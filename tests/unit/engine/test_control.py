@@ -303,12 +303,11 @@ async def test_a_node_is_closed_however_long_a_change_of_several_nodes_holds_it(
     monkeypatch.setattr(units, "CLOSE_TIMEOUT_S", 0)
     node = Held(NoConfig())
     unit = units.NodeUnit(node, None, NodeRecord("held", "test::held", EventBus()), [])
-    async with anyio.create_task_group() as group:
-        async with unit.steady:  # as a change does, while another node's thread is at work
-            group.start_soon(unit.close)
-            for _ in range(10):  # its time would be over by now
-                await checkpoint()
-            assert not node.closed
+    async with anyio.create_task_group() as group, unit.steady:  # as a change does, while a thread is at work elsewhere
+        group.start_soon(unit.close)
+        for _ in range(10):  # its time would be over by now
+            await checkpoint()
+        assert not node.closed
     assert node.closed
 
 
