@@ -6,12 +6,15 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from penstock import errors
 from penstock.cli.console import Exit
+from penstock.cli.request import parse_inputs
+from penstock.cli.run import _check_request
 from penstock.engine.load import check_text
 from penstock.errors import PipelineInvalid
 from penstock.metrics import METRICS
@@ -232,6 +235,17 @@ def test_every_sample_is_sound_and_is_run_by_an_integration_test(sample):
     assert warnings == []
     integration = "".join(path.read_text() for path in (ROOT / "tests" / "integration").glob("*.py"))
     assert f'"{sample.name}"' in integration, f"no integration test runs {sample.name}"
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_command_at_the_head_of_a_sample_is_not_refused(sample):
+    graph, _ = check_text(sample.read_bytes(), file=sample.name, env={})
+    head = re.sub(r"\\\n#\s*", "", sample.read_text())
+    for command in re.findall(r"^# +penstock run (.*?)&?$", head, re.MULTILINE):
+        words = shlex.split(command)
+        assert (ROOT / words[0]) == sample
+        given = {flag: [after for word, after in pairwise(words) if word == flag] for flag in ("-i", "-o")}
+        _check_request(graph, parse_inputs(tuple(given["-i"])), next(iter(given["-o"]), None))
 
 
 def test_the_json_schema_is_printed_as_the_page_says():

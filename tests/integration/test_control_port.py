@@ -66,7 +66,7 @@ def test_a_recording_is_turned_down_and_hurried_while_it_plays(recording, tmp_pa
     assert (audio.samples, audio.errors) == (FRAMES, 0)
     gone = penstock("tune", control, "volume.gain=1", "--json")
     assert gone.returncode == 1
-    assert "no pipeline listens there" in gone.stderr
+    assert "no pipeline listens there" in json.loads(gone.stderr)["error"]
 
 
 def test_messages_come_on_standard_input_too(recording, tmp_path):

@@ -13,7 +13,7 @@ import stat
 import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from typing import Any, TextIO
 
-    from anyio.abc import Listener, SocketStream
+    from anyio.abc import SocketListener, SocketStream
 
     from penstock.engine.run import Run
 
 __all__ = ["controlled"]
+
+RETRY_S: Final = 0.1
+"""Until another connection is tried after one that could not be had."""
 
 
 @asynccontextmanager
@@ -54,15 +57,16 @@ async def controlled(run: Run, where: str | None, stream: TextIO) -> AsyncIterat
             tasks.cancel_scope.cancel()
     else:
         async with await _listen(Path(where)) as listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, lambda client: _follow_client(run, client))
+            made = os.lstat(where)
+            tasks.start_soon(_serve, run, listener)
             try:
                 yield
             finally:
-                _remove(Path(where))
+                _remove(Path(where), made)
             tasks.cancel_scope.cancel()
 
 
-async def _listen(path: Path) -> Listener[SocketStream]:
+async def _listen(path: Path) -> SocketListener:
     """Make the socket.
 
     Raises:
@@ -75,8 +79,11 @@ async def _listen(path: Path) -> Listener[SocketStream]:
         raise ConfigurationError(f"--control {path}: {error.strerror or error}") from error
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _remove(path: Path, made: os.stat_result) -> None:
+    """Remove the socket that was made, and nothing that has come in its place; if it cannot be, it stays."""
+    with suppress(OSError):
+        if os.path.samestat(path.lstat(), made):
+            path.unlink()
 
 
 def _make_way(path: Path) -> None:
@@ -112,6 +119,18 @@ async def _follow_standard_input(run: Run, stream: TextIO) -> None:
             silence(stream)
 
     await _follow(run, ByteReceiver(sys.stdin.buffer, "standard input").read, reply)
+
+
+async def _serve(run: Run, listener: SocketListener) -> None:
+    """Follow whoever connects. Where no connection can be had, for lack of descriptors, the run goes on without it."""
+    async with anyio.create_task_group() as clients:
+        while True:
+            try:
+                client = await listener.accept()
+            except anyio.BrokenResourceError:
+                await anyio.sleep(RETRY_S)
+            else:
+                clients.start_soon(_follow_client, run, client)
 
 
 async def _follow_client(run: Run, client: SocketStream) -> None:

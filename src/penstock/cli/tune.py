@@ -26,7 +26,8 @@ def tune_command(path: Path, changes: tuple[str, ...], *, as_json: bool) -> None
     try:
         made = _ask(path, message)
     except OSError as error:
-        fail(f"{path}: {error.strerror or error}: no pipeline listens there (run it with --control {path})")
+        failure = f"{path}: {error.strerror or error}: no pipeline listens there (run it with --control {path})"
+        fail(failure, as_json=as_json)
     if as_json:
         emit(made)
     if not made["ok"]:

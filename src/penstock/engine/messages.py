@@ -34,6 +34,8 @@ async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
 
     Raises nothing for a message that is wrong: that is said in the answer.
     """
+    if len(text) > MAX_MESSAGE:
+        return refusal(f"a message has at most {MAX_MESSAGE} bytes")
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

@@ -133,8 +133,9 @@ class Run:
             else:
                 with self._scope:
                     await self._run_units(units)
-            self._over = True
-            self.control.close()
+            finally:  # cancelled from outside, too: who waits to tune is told
+                self._over = True
+                self.control.close()
             cut_short = self._scope.cancelled_caught
             report = self._ending.report(self.identity, self.records, monotonic() - started, cut_short=cut_short)
             self.events.publish(Event(RUN_FINISHED, None, report.as_dict()))

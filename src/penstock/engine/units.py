@@ -141,12 +141,13 @@ class NodeUnit:
         await self._node.run(self._ctx)
 
     async def close(self) -> None:
-        with move_on_after(CLOSE_TIMEOUT_S, shield=True):
-            async with self.steady:
-                try:
-                    await self._node.close()
-                except Exception as error:
-                    raise NodeError(self._record.node_id, root_cause(error)) from error
+        with CancelScope(shield=True):
+            async with self.steady:  # who tunes it with others may wait for their threads: that is not this node's time
+                with move_on_after(CLOSE_TIMEOUT_S):
+                    try:
+                        await self._node.close()
+                    except Exception as error:
+                        raise NodeError(self._record.node_id, root_cause(error)) from error
 
     def end(self, error: BaseException | None) -> None:
         for output in self._ctx.outputs.values():

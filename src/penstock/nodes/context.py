@@ -115,6 +115,8 @@ class NodeContext(Protocol):
     async def tune(self, node: str, params: Mapping[str, Any], /) -> None:
         """Set parameters of another node that can be set while it runs; waits until they are in force.
 
+        Not for ``prepare``: it waits until all nodes are prepared.
+
         Raises:
             ChangeRefused: there is no such node, or it does not take them; nothing was changed.
         """

@@ -6,10 +6,13 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from penstock.engine.events import Event
+from penstock.engine import units
+from penstock.engine.events import Event, EventBus
 from penstock.engine.load import check_text
+from penstock.engine.record import NodeRecord
 from penstock.engine.run import Run
 from penstock.errors import ChangeRefused, RunError
+from penstock.nodes.base import NoConfig, Node
 from penstock.telemetry import NODE_TUNED
 from penstock.testing.request import FakeRequest
 from support.pipelines import Collect, collected, fresh, registry, run_text
@@ -278,6 +281,34 @@ async def test_a_change_that_waits_for_a_run_that_cannot_start_ends_with_it():
             group.start_soon(run.execute)
             with pytest.raises(ChangeRefused, match="'a' has stopped"):
                 await run.control.tune({"a": {"mark": 1}})
+
+
+async def test_a_change_to_a_run_that_was_cancelled_from_outside_does_not_wait_for_ever():
+    fresh()
+    run = Run(check_text(pipeline(), registry=registry())[0])
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await run.execute()
+    with anyio.fail_after(5), pytest.raises(RunError, match="the run is over"):
+        await run.control.tune({"a": {"mark": 1}})
+
+
+async def test_a_node_is_closed_however_long_a_change_of_several_nodes_holds_it(monkeypatch):
+    class Held(Node[NoConfig]):
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(units, "CLOSE_TIMEOUT_S", 0)
+    node = Held(NoConfig())
+    unit = units.NodeUnit(node, None, NodeRecord("held", "test::held", EventBus()), [])
+    async with anyio.create_task_group() as group, unit.steady:  # as a change does, while a thread is at work elsewhere
+        group.start_soon(unit.close)
+        for _ in range(10):  # its time would be over by now
+            await checkpoint()
+        assert not node.closed
+    assert node.closed
 
 
 async def test_a_node_that_has_ended_takes_no_more():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from penstock.engine.messages import answer
+from penstock.engine.messages import MAX_MESSAGE, answer
 from penstock.engine.run import Run
 from support.pipelines import run_text
 
@@ -80,3 +80,9 @@ async def test_a_message_that_is_none_is_refused_with_the_way_out(message, error
     assert made["ok"] is False
     assert made["error"].startswith(error)
     assert report.ok
+
+
+async def test_a_message_of_more_bytes_than_may_be_is_refused():
+    made, _ = await answers(*(b'{"action": "show"}'.ljust(MAX_MESSAGE + more) for more in (-1, 0, 1)))
+    assert [one["ok"] for one in made] == [True, True, False]
+    assert made[2]["error"] == f"a message has at most {MAX_MESSAGE} bytes"

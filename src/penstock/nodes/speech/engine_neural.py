@@ -127,7 +127,8 @@ class NeuralEngine:
 
     def _speak(self, sentence: str, spelled: str) -> NDArray[np.float32]:
         how = self._library.GenerationConfig()
-        how.sid, how.speed = self._delivery.speaker_id, self._delivery.speed
+        delivery = self._delivery  # once: it may be set meanwhile
+        how.sid, how.speed = delivery.speaker_id, delivery.speed
         how.silence_scale = 1.0  # the pauses that the voice makes
         if spelled:
             how.phoneme_codepoints = [[ord(symbol) for symbol in spelled]]

@@ -124,13 +124,15 @@ class NeuralVoice(Node[C]):
         """See whether the model has another speaker; changes nothing.
 
         Raises:
-            ConfigurationError: it has not; the message says which it has.
+            ConfigurationError: it has not, and the message says which it has; or espeak-ng speaks in its place.
         """
         if self._neural is not None:
             self._neural.check(_delivery(config))
+        elif self._engine is not None and _delivery(config) != _delivery(self.config):
+            raise ConfigurationError("espeak-ng speaks instead of the model, and keeps its voice and pace")
 
     def tune(self, config: C) -> None:
-        """Set another speaker or pace, from the next sentence on. The fallback keeps its pace."""
+        """Set another speaker or pace, from the next sentence on."""
         if self._neural is not None:
             self._neural.delivery = _delivery(config)
         self.config = config

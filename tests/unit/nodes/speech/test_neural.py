@@ -326,6 +326,16 @@ async def test_the_fallback_speaks_at_the_pace_asked_for(monkeypatch):
     assert slowest == pytest.approx(usual * 2, rel=0.1)  # espeak's least
 
 
+async def test_the_fallback_refuses_what_it_would_not_do(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", "espeak")
+    kind = "plugin::native::kokoro"
+    node = default_registry().get(kind)(config(kind, model_dir="none"))
+    await node.prepare(FakeContext())
+    node.check_tune(config(kind, model_dir="none", speed=1.0))
+    with pytest.raises(ConfigurationError, match="espeak-ng speaks instead of the model"):
+        node.check_tune(config(kind, model_dir="none", speed=2.0))
+
+
 @pytest.mark.parametrize("value", ["ESPEAK", "piper", "1"])
 async def test_any_other_fallback_is_an_error(monkeypatch, value):
     monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", value)
