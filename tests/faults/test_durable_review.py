@@ -100,6 +100,18 @@ async def test_what_is_recovered_in_one_put_says_itself_that_it_is_incomplete(st
     assert script.calls["create_multipart"] == 0
 
 
+@pytest.mark.parametrize("before", [None, b'{"penstock-upload": "theirs"}'])
+async def test_a_mark_of_an_object_that_was_never_made_goes_when_another_process_gives_it_up(state, store, before):
+    if before is not None:
+        await store.put(KEY + MARKER_SUFFIX, [before])
+    await leave(state, store, 25, hasty())
+    await recover_all(state, FaultLayer(store, FaultScript(complete=["503"] * 50)))
+    assert store.read(KEY + MARKER_SUFFIX) != before  # it is there before the object
+    found = await recover_all(state, store, decisions={"t": Recovery.ABORTED})
+    assert [one.outcome for one in found] == [Recovery.ABORTED]
+    assert store.read(KEY + MARKER_SUFFIX) == before
+
+
 async def test_what_is_recovered_in_parts_says_itself_that_it_is_incomplete(state, store):
     away = FaultLayer(store, FaultScript(create=["403"] * 5000))
     record = new_record()
