@@ -11,7 +11,7 @@ import pytest
 
 from penstock.errors import StoreError
 from penstock.stores.base import Capability
-from penstock.stores.durable import SpoolLimits, StateDirectory
+from penstock.stores.durable import Spool, SpoolLimits, StateDirectory
 from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.recover import Recovery
 from penstock.stores.durable.slots import HEADER_BYTES
@@ -98,6 +98,33 @@ async def test_what_is_recovered_in_one_put_says_itself_that_it_is_incomplete(st
     assert store._objects[KEY].info.properties.metadata[INCOMPLETE] == "true"
     assert store.read(KEY + MARKER_SUFFIX) is None
     assert script.calls["create_multipart"] == 0
+
+
+async def test_an_object_with_a_gap_is_told_of_as_marked_also_when_the_answer_to_its_commit_was_lost(state, store):
+    spool = Spool.create(state, new_record(options=hasty(on_error="keep")))
+    away = FaultLayer(store, FaultScript(put_part=["403"] * 5000))
+    with pytest.raises(StoreError, match="403"):
+        async with open_upload(away, KEY, spool.record.options, journal=spool) as upload:
+            await upload.write(DATA[:35])
+            await upload._transfer.sender.stop_pump()
+            assert upload._transfer.sender.drop_oldest() is not None
+    assert [one.outcome for one in await recover_all(state, store, dry_run=True)] == [Recovery.MARKED]
+    silent = FaultLayer(store, FaultScript(complete=["lost"], head=["503"] * 500))
+    assert [one.outcome for one in await recover_all(state, silent)] == [Recovery.KEPT]
+    (found,) = await recover_all(state, store)
+    assert (found.outcome, found.result["incomplete"]) == (Recovery.MARKED, True)
+
+
+@pytest.mark.parametrize("before", [None, b'{"penstock-upload": "theirs"}'])
+async def test_a_mark_of_an_object_that_was_never_made_goes_when_another_process_gives_it_up(state, store, before):
+    if before is not None:
+        await store.put(KEY + MARKER_SUFFIX, [before])
+    await leave(state, store, 25, hasty())
+    await recover_all(state, FaultLayer(store, FaultScript(complete=["503"] * 50)))
+    assert store.read(KEY + MARKER_SUFFIX) != before  # it is there before the object
+    found = await recover_all(state, store, decisions={"t": Recovery.ABORTED})
+    assert [one.outcome for one in found] == [Recovery.ABORTED]
+    assert store.read(KEY + MARKER_SUFFIX) == before
 
 
 async def test_what_is_recovered_in_parts_says_itself_that_it_is_incomplete(state, store):

@@ -16,7 +16,7 @@ from penstock.stores.durable.recover import Recovered, Recovery, recover
 from penstock.stores.durable.reopen import open_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from pathlib import Path
 
 __all__ = ["RecoverArguments", "in_words", "recover_command", "recovering"]
@@ -125,7 +125,7 @@ async def recovering(
         raise failure
 
 
-async def _finish(work: Iterable[_Beside], hurry: anyio.Event) -> None:
+async def _finish(work: Sequence[_Beside], hurry: anyio.Event) -> None:
     """Wait until each has finished its upload, but not long, and not after a signal."""
     with anyio.move_on_after(GRACE_S):
         async with anyio.create_task_group() as group:
@@ -137,6 +137,7 @@ async def _finish(work: Iterable[_Beside], hurry: anyio.Event) -> None:
             group.start_soon(cut_short)
             for one in work:
                 one.ending = True
+            for one in work:
                 await one.done.wait()
             group.cancel_scope.cancel()
 

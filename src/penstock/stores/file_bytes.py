@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FileBytes", "file_behind", "file_view", "in_steps"]
+__all__ = ["FileBytes", "file_behind", "file_view", "in_steps", "lendings"]
 
 STEP_BYTES: Final = 1 << 20
 
@@ -30,11 +30,13 @@ class FileBytes(mmap.mmap):
         path: the file, for people.
         descriptor: the file, open for reading as long as anybody has a view of it.
         start: where in the file the mapping begins.
+        lent: how often it was begun to give the bytes to the kernel by reference, which may still look at them then.
     """
 
     path: Path
-    descriptor: int
+    descriptor: int = -1
     start: int
+    lent: int = 0
 
     def unreadable(self, error: OSError) -> SpoolError:
         """The exception for a failure to read."""
@@ -45,7 +47,8 @@ class FileBytes(mmap.mmap):
         return SpoolError(f"{self.path} is cut off at byte {self.start + at}")
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        if self.descriptor >= 0:  # it could be mapped
+            os.close(self.descriptor)
 
 
 @contextmanager
@@ -79,6 +82,11 @@ def file_behind(piece: bytes | bytearray | memoryview) -> FileBytes | None:
         return None
     whole = piece.c_contiguous and piece.nbytes == len(piece.obj)  # of a part nobody says where it begins
     return piece.obj if whole else None
+
+
+def lendings(view: memoryview) -> int:
+    """How often the bytes of a view were given to the kernel by reference."""
+    return view.obj.lent if isinstance(view.obj, FileBytes) else 0
 
 
 def in_steps(piece: bytes | bytearray | memoryview, step: int = STEP_BYTES) -> Iterator[bytes | bytearray | memoryview]:

@@ -1,6 +1,7 @@
 """What is recovered beside a run when the run ends: finished if it is soon done, and not after a signal."""
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -94,3 +95,13 @@ async def test_a_failure_of_the_run_is_raised_at_once(configs, work):
             await work.begun.wait()
             raise ValueError("the run failed")
     assert work.cut
+
+
+async def test_no_state_directory_begins_another_upload_while_the_end_waits_for_that_of_the_first():
+    first, second = (SimpleNamespace(ending=False, done=anyio.Event()) for _ in range(2))
+    async with anyio.create_task_group() as group:
+        group.start_soon(module._finish, [first, second], anyio.Event())
+        await anyio.wait_all_tasks_blocked()
+        assert (first.ending, second.ending) == (True, True)
+        first.done.set()
+        second.done.set()

@@ -158,26 +158,22 @@ def _find(config: ObjectStoreWriterConfig) -> Spool | _Held | None:
 def _look_into(
     state: StateDirectory, directory: Path, source: str, config: ObjectStoreWriterConfig
 ) -> Spool | _Held | None:
-    """The upload of a directory, if it can be gone on with."""
+    """The upload of a directory, if it can be gone on with; those of other places are not locked: others want them."""
+    try:
+        if UploadRecord.read(directory).source != source:
+            return None
+    except FileNotFoundError:
+        if not directory.exists():  # it is over
+            return None
+        raise
     lock = state.take(directory)
     if lock is None:
-        return _held(directory, source)
+        holder = Holder.of(directory)
+        return _Held(directory, holder) if holder is not None and holder.purpose != "write" else None
     spool = None
     try:
-        if UploadRecord.read(directory).source == source:
-            spool = load_spool(state, lock, config.spool_limits(config.parts_in_flight))
+        spool = load_spool(state, lock, config.spool_limits(config.parts_in_flight))
     finally:
         if spool is None or not spool.resumable:
             lock.release()
-    return spool if spool is not None and spool.resumable else None
-
-
-def _held(directory: Path, source: str) -> _Held | None:
-    """An upload of ``source`` that another process holds, but not to write to it."""
-    holder = Holder.of(directory)
-    try:
-        if holder is not None and holder.purpose != "write" and UploadRecord.read(directory).source == source:
-            return _Held(directory, holder)
-    except FileNotFoundError:
-        pass  # it is over
-    return None
+    return spool if spool.resumable else None

@@ -28,7 +28,8 @@ class Holder:
     def of(cls, directory: Path) -> Holder | None:
         """Who has taken the lock of ``directory`` last; None if that is not known."""
         try:
-            process, purpose = (directory / "lock").read_text("ascii").split()
+            first, _, _ = (directory / "lock").read_text("ascii").partition("\n")  # behind it may be rests of another
+            process, purpose = first.split()
             return next(cls(int(process), known) for known in get_args(Purpose) if known == purpose)
         except (OSError, ValueError, StopIteration):
             return None

@@ -61,7 +61,7 @@ def plan_of(spool: Spool) -> Recovery:
     if history.committed is not None:
         return Recovery.MARKED if history.committed.get("incomplete") else Recovery.COMMITTED
     if history.ended == "complete":
-        return Recovery.MARKED if history.lost_at_end else Recovery.COMMITTED
+        return Recovery.MARKED if history.lost_at_end or history.gaps else Recovery.COMMITTED
     if history.ended == "aborted" or history.dropped:
         return Recovery.ABORTED
     if history.ended == "failed":

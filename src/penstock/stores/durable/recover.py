@@ -165,9 +165,17 @@ class _Upload:
         name = Name(store, key, spool.record.options.if_exists, spool.token)
         name.settle(key)
         await name.release()
-        result = {"url": spool.record.url, "key": key, "etag": made.etag, "size": made.size, "digest": history.digest}
+        plan = plan_of(spool)
+        result = {
+            "url": spool.record.url,
+            "key": key,
+            "etag": made.etag,
+            "size": made.size,
+            "digest": history.digest,
+            "incomplete": plan is Recovery.MARKED,
+        }
         spool.committed(result)
-        return told(spool, plan_of(spool), result=result)
+        return told(spool, plan, result=result)
 
     async def _require_not_replaced(self, spool: Spool, store: MultipartStore) -> None:
         """See that no other writer's object stands where ours may have been made already, unless ours can move on.

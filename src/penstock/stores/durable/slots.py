@@ -11,6 +11,10 @@ Of the two checkpoints the valid one with the higher sequence counts: the first 
 there, and have that CRC-64/NVME. Bytes are written first, then the checkpoint that covers them, by turns in A and B and
 each in a sector of its own: whatever is torn, the one before it still stands. Slots are used again, as writing into a
 file whose pages exist costs a third of making it grow; what an earlier part has left behind no checkpoint covers.
+
+A slot is not used again once its bytes went into a request that nobody has answered: the kernel gives them on by
+reference, and a server of the same machine that reads them late would find those of the other part.
+Reference: sendfile(2), "Notes".
 """
 
 from __future__ import annotations
@@ -19,12 +23,13 @@ import errno
 import os
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from penstock.errors import SpoolError
 from penstock.stores.checksums import RunningCrc
-from penstock.stores.file_bytes import file_view
+from penstock.stores.file_bytes import file_view, lendings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,12 +79,14 @@ class Slot:
         part: the number of the part.
         size: bytes of it so far.
         crc: their CRC-64/NVME.
+        worn: others may still look at its bytes, so that it is for no other part.
     """
 
-    __slots__ = ("_descriptor", "_sequence", "crc", "part", "path", "size")
+    __slots__ = ("_descriptor", "_sequence", "crc", "part", "path", "size", "worn")
 
-    def __init__(self, path: Path, mark: Mark) -> None:
+    def __init__(self, path: Path, mark: Mark, *, worn: bool = False) -> None:
         self.path = path
+        self.worn = worn
         self.part = mark.part
         self.size = mark.size
         self.crc = mark.crc
@@ -172,12 +179,27 @@ class Slot:
 
     @contextmanager
     def open(self) -> Iterator[Body]:
-        """The bytes of the part where they are, in the file, for the length of a ``with``."""
+        """The bytes of the part where they are, in the file, for the length of a ``with``.
+
+        Left without an exception, it says that the last request with them was answered.
+
+        Raises:
+            SpoolError: the file cannot be opened, or is cut off.
+        """
         if not self.size:
             yield []
             return
-        with file_view(self.path, HEADER_BYTES, self.size) as view:
-            yield [view]
+        with ExitStack() as stack:
+            try:
+                view = stack.enter_context(file_view(self.path, HEADER_BYTES, self.size))
+            except (OSError, ValueError) as error:
+                raise SpoolError(f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            answered = 0
+            try:
+                yield [view]
+                answered = 1
+            finally:
+                self.worn |= lendings(view) > answered
 
     def __repr__(self) -> str:
         return f"<Slot {self.path.name}: part {self.part}, {self.size} bytes>"
@@ -239,7 +261,8 @@ def _read(descriptor: int, path: Path, *, after_power_loss: bool) -> Found | Non
     holding = next((mark for mark in marks if mark.part == latest.part and _holds(descriptor, mark)), None)
     if holding is None:
         return Found(latest.part, None, latest.size, bool(damaged))
-    return Found(latest.part, Slot(path, holding), latest.size - holding.size, bool(damaged))
+    slot = Slot(path, holding, worn=True)  # another process may have sent from it
+    return Found(latest.part, slot, latest.size - holding.size, bool(damaged))
 
 
 def _holds(descriptor: int, mark: Mark) -> bool:

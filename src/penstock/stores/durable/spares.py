@@ -46,9 +46,9 @@ class Spares:
         return slot
 
     def add(self, slots: Iterable[Slot]) -> None:
-        """Keep slots whose bytes nobody needs, or remove those that are too many."""
+        """Keep slots whose bytes nobody needs, or remove those that are too many, or worn."""
         for slot in slots:
-            if len(self._slots) < self._most:
+            if len(self._slots) < self._most and not slot.worn:
                 self._slots.append(slot)
             else:
                 slot.remove()

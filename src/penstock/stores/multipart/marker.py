@@ -40,6 +40,11 @@ class Marker:
         self._token = token
         self._size = 0
         self._before: str | None = None
+        self._left: str | None = None
+
+    def resume(self, key: str) -> None:
+        """Another process may have marked the object ``key`` for this upload."""
+        self._left = key + MARKER_SUFFIX
 
     async def put(self, key: str, size: int) -> None:
         """Mark the object ``key`` of ``size`` bytes, which is still to come: a mark that is late would be too late."""
@@ -50,7 +55,7 @@ class Marker:
                 return
         except AlreadyExists:
             pass
-        text = await self._read()
+        text = await self._read(self.key)
         self._before = _record(text).get(BEFORE) if self._is_ours(text) else text
         await self._put()
 
@@ -65,16 +70,17 @@ class Marker:
 
     async def drop(self) -> None:
         """Take it back, as the object did not come; unless another has put one over it."""
-        if self.key is None:
+        key = self.key or self._left
+        if key is None:
             return
-        text = await self._read()
+        text = await self._read(key)
         if self._is_ours(text):
             before = _record(text).get(BEFORE)
             if before is None:
-                await self._store.delete(self.key)
+                await self._store.delete(key)
             else:
-                await self._store.put(self.key, [str(before).encode()], ObjectProperties(MEDIA_TYPE))
-        self.key = self._before = None
+                await self._store.put(key, [str(before).encode()], ObjectProperties(MEDIA_TYPE))
+        self.key = self._left = self._before = None
 
     async def _put(self, *, if_absent: bool = False) -> None:
         key = self.key or ""
@@ -84,17 +90,18 @@ class Marker:
         properties = ObjectProperties(MEDIA_TYPE, {MADE_BY: self._token})
         await self._store.put(key, [json.dumps(record).encode()], properties, if_absent=if_absent)
 
-    async def _read(self) -> str | None:
+    async def _read(self, key: str) -> str | None:
         """What is there; None if nothing is.
 
-        Where we may not look it is taken for ours, without another before it: credentials that only write are enough.
+        Where we may not look, what we have put is taken for ours, without another before it: credentials that only
+        write are enough.
         """
         try:
-            body = b"".join([piece async for piece in self._store.get(self.key or "")])
+            body = b"".join([piece async for piece in self._store.get(key)])
         except NotFound:
             return None
         except PermissionDenied:
-            return json.dumps({MADE_BY: self._token})
+            return json.dumps({MADE_BY: self._token}) if self.key is not None else None
         return body.decode(errors="replace")
 
     def _is_ours(self, text: str | None) -> bool:

@@ -110,6 +110,8 @@ class Transfer:
     async def reconcile(self, history: History) -> None:
         """Learn what the store has of an upload that another process has begun."""
         self._name.resume(history.key)
+        if history.key is not None:
+            self._marker.resume(history.key)
         self._opening.marked = history.marked
         assert self.journal is not None  # noqa: S101 - it is where the history comes from
         await reconcile(self._store, self.journal, history, self.key)

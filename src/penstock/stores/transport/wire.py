@@ -7,9 +7,10 @@ Buffers go out unjoined: in the clear by ``sendmsg``; under TLS by a memory BIO,
 sends them with one system call, where an ``SSLSocket`` needs one for each record of 16 KiB. What lies in a file the
 kernel takes from there (``sendfile``), which is cheaper than to show it to us first.
 
-The kernel does not copy what it takes from a file: what has not been sent yet changes with it, even when the socket is
-closed, or the process at its end. A file may change when another request has carried the same bytes. So until there is
-an answer, closing the socket throws away what has not been sent (SO_LINGER).
+The kernel does not copy what it takes from a file: what the peer has not read yet changes with it, even when the socket
+is closed, or the process at its end. So until there is an answer, closing the socket throws away what has not been sent
+(SO_LINGER). What has been sent is out of reach: on one machine it lies with the peer as pages of the file. So
+``FileBytes.lent`` counts the requests, and a file whose bytes went into one without an answer must not change.
 Reference: RFC 9112 §9, RFC 8446 §5.1, sendfile(2), socket(7).
 """
 
@@ -104,6 +105,7 @@ class PlainWire:
 
     def _send_file(self, file: FileBytes, piece: Any, sent: Callable[[int], None]) -> None:
         self._lend(lent=True)
+        file.lent += 1
         done = 0
         while done < len(file):
             try:

@@ -102,6 +102,27 @@ async def test_one_that_is_written_is_another_ones(tmp_path, state):
     lock.release()
 
 
+async def test_those_of_other_places_are_not_locked_as_who_wants_them_would_begin_anew(tmp_path, state, monkeypatch):
+    directory = await leave(tmp_path, state, b"four")
+    await leave(tmp_path, state, b"other", "another")
+    taken = []
+    real = StateDirectory.take
+
+    def take(self, path, *words):
+        taken.append(path)
+        return real(self, path, *words)
+
+    monkeypatch.setattr(StateDirectory, "take", take)
+    await found(tmp_path, state)
+    assert taken == [directory]
+
+
+async def test_a_text_that_is_just_being_written_over_a_longer_one_is_understood(tmp_path, state):
+    directory = await leave(tmp_path, state, b"four")
+    (directory / "lock").write_text("9 sweep\n recover\n")
+    assert Holder.of(directory) == Holder(9, "sweep")
+
+
 async def test_one_that_has_been_recovered_meanwhile_is_over(tmp_path, state, monkeypatch):
     directory = await leave(tmp_path, state, b"four")
     lock = state.take(directory, "recover")
