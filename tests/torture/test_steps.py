@@ -176,3 +176,18 @@ def test_an_upload_whose_id_was_lost_is_ended_by_whoever_goes_on(place, dice, th
     else:
         assert place.put("take", data, dice, resume=True).join() == 0
     judge(place, "take", data, put)
+
+
+@pytest.mark.parametrize(("size", "request_name"), [(MANY, "complete"), (SMALL, "put")])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_had_begun_to_commit_is_finished_before_its_object_is_begun_anew(place, dice, size, request_name, when):
+    data = dice.randbytes(size)
+    hold = place.gate.hold(request_name, when)
+    put = place.put("take", data, dice)
+    assert hold.wait()
+    assert put.kill() == -signal.SIGKILL
+    place.gate.release()
+    again = place.put("take", data, dice, resume=True)
+    assert again.join() == 0
+    place.recover_all()
+    judge(place, "take", data, again)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,7 +14,7 @@ from penstock.stores.durable import Spool, UploadRecord
 from penstock.stores.durable.lines import DamagedJournal
 from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.locks import Holder
-from penstock.stores.durable.reopen import describe_store
+from penstock.stores.durable.reopen import describe_store, open_recorded
 from penstock.stores.layers.retry import RetryLayer
 from penstock.stores.multipart import open_upload
 from penstock.stores.multipart.strays import end_strays_of
@@ -69,6 +69,8 @@ async def begin_upload(
         await end_strays_of(RetryLayer(store, options.retry), spool.history)
     if spool is None:
         record = _record(config, store, key, options)
+        if config.resume:
+            await _settle(config, record)
         limits = config.spool_limits(config.parts_in_flight)
         spool = await run_to_end(lambda: Spool.create(config.state_directory(), record, limits))
     begun = spool.record
@@ -98,6 +100,22 @@ async def find_upload(config: ObjectStoreWriterConfig) -> Spool | None:
                 "wait until it has ended, then try again"
             )
         await anyio.sleep(0.05)
+
+
+async def _settle(config: ObjectStoreWriterConfig, record: UploadRecord) -> None:
+    """Finish uploads of the same object whose input has ended: ours over theirs would look like another writer's."""
+    from penstock.stores.durable.recover import recover  # for the few runs that need it
+
+    uploads = recover(
+        config.state_directory(),
+        open_recorded,
+        limits=config.spool_limits(config.parts_in_flight),
+        only=lambda other: (other.source, other.key) == (record.source, record.key),
+    )
+    async with aclosing(uploads):
+        async for one in uploads:
+            if one.failed:
+                logger.warning("the upload %s of the same object is not finished: %s", one.token, one.reason)
 
 
 def _record(config: ObjectStoreWriterConfig, store: MultipartStore, key: str, options: UploadOptions) -> UploadRecord:

@@ -23,6 +23,7 @@ from penstock.errors import (
 from penstock.stores.durable.lines import DamagedJournal, OtherVersion
 from penstock.stores.durable.load import load_spool
 from penstock.stores.durable.plan import Recovered, Recovery, decide, history_of, plan_of, told
+from penstock.stores.durable.record import UploadRecord
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
@@ -32,12 +33,12 @@ from penstock.stores.offload import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
+    from pathlib import Path
 
     from penstock.stores.base import MultipartStore
     from penstock.stores.durable.directory import StateDirectory
     from penstock.stores.durable.limits import SpoolLimits
     from penstock.stores.durable.locks import Lock
-    from penstock.stores.durable.record import UploadRecord
     from penstock.stores.durable.spool import Spool
 
 __all__ = ["Recovered", "Recovery", "recover"]
@@ -49,6 +50,7 @@ async def recover(
     *,
     limits: SpoolLimits | None = None,
     dry_run: bool = False,
+    only: Callable[[UploadRecord], bool] | None = None,
     decisions: Mapping[str, Recovery] | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> AsyncGenerator[Recovered]:
@@ -61,10 +63,13 @@ async def recover(
         open_store: opens the store of a record; it is closed afterwards.
         limits: of the spools.
         dry_run: only say what would be done.
+        only: says which uploads are meant; by default all are.
         decisions: by token, MARKED to commit or ABORTED to drop, instead of what the upload's policy says.
         on_event: told of stored parts and of outcomes.
     """
     for directory in state.list():
+        if only is not None and not _is_meant(directory, only):
+            continue
         try:
             lock = state.take(directory, "recover")
         except OSError as error:
@@ -79,6 +84,13 @@ async def recover(
             yield await _Upload(state, lock, open_store, limits, on_event, dry_run=dry_run, decision=decision).recover()
         finally:
             lock.release()
+
+
+def _is_meant(directory: Path, only: Callable[[UploadRecord], bool]) -> bool:
+    try:
+        return only(UploadRecord.read(directory))
+    except (DamagedJournal, OSError):
+        return False
 
 
 class _Upload:
