@@ -1,13 +1,16 @@
 """What flows: packets.
 
 Packets are immutable and their payloads are shared, never copied, when a stream fans out. Times are microseconds on
-the stream's own clock, starting anywhere. ``size`` is what a packet counts for in a channel's byte bound.
+the stream's own clock, starting anywhere. ``size`` is what a packet counts for in a channel's byte bound. ``replace``
+makes one like another, but for the fields that are named: ``replace(packet, data=…)``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,13 +28,13 @@ __all__ = [
     "Segment",
     "Text",
     "Transcription",
+    "replace",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class PacketMeta:
+class PacketMeta(Struct, frozen=True, gc=False):
     """When a packet is and what it is in its stream.
 
     Attributes:
@@ -50,8 +53,7 @@ class PacketMeta:
 NO_META = PacketMeta()
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True, gc=False):
     """Bytes without further structure: file contents, container bytes."""
 
     data: Buffer
@@ -64,8 +66,7 @@ class Binary:
         return len(self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True, gc=False):
     """A piece of text."""
 
     text: str
@@ -77,8 +78,7 @@ class Text:
         return len(self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True, gc=False):
     """A stretch of a transcription; times in milliseconds from the start of the stream."""
 
     text: str
@@ -87,8 +87,7 @@ class Segment:
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transcription:
+class Transcription(Struct, frozen=True, gc=False):
     """Recognised speech."""
 
     text: str
@@ -102,8 +101,7 @@ class Transcription:
         return len(self.text)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Audio:
+class Audio(Struct, frozen=True, eq=False, gc=False):
     """Decoded audio.
 
     Attributes:
@@ -132,8 +130,7 @@ class Audio:
         return int(self.samples.nbytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Struct, frozen=True, gc=False):
     """How a stream of encoded packets is coded; one object shared by all packets of the stream.
 
     Attributes:
@@ -155,8 +152,7 @@ class Codec:
     delay: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedAudio:
+class EncodedAudio(Struct, frozen=True, gc=False):
     """One packet of an audio codec.
 
     Attributes:
@@ -177,14 +173,13 @@ class EncodedAudio:
         return len(self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Struct, frozen=True):
     """Structured data of a kind named by ``type_id``, such as ``core::telemetry/event@1``."""
 
     type_id: str
     data: Any
     encoding: str = "json"
-    meta: PacketMeta = field(default=NO_META)
+    meta: PacketMeta = NO_META
 
     @property
     def size(self) -> int:

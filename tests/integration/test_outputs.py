@@ -5,7 +5,6 @@ demuxer. The sound is a click track, and what counts is where the clicks are, to
 """
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import get_args
 
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 from penstock.cli import app
 from penstock.nodes.containers.muxer import _FILES, _HOLDS, MuxerConfig
 from penstock.nodes.containers.segments import samples_of
+from penstock.packets import replace
 from support.judges import JUDGES
 from support.media import audio_packets, click_track, encode, heard, in_pieces, joined, shift_of, through
 

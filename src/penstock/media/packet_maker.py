@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from penstock.errors import BadData
@@ -23,7 +22,7 @@ from penstock.media.mp3 import FrameHeader, InfoTagFinder
 from penstock.media.opus import OpusHead, packet_samples
 from penstock.media.vorbis import VorbisLengths
 from penstock.media.wav import MAX_CHANNELS, MAX_RATE_HZ, PCM_BYTES
-from penstock.packets import Codec, EncodedAudio, PacketMeta
+from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

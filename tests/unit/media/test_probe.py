@@ -1,12 +1,12 @@
 """Probing: what ffmpeg and we made is described as it is, and what cannot be read is an error of ours."""
 
 import io
-from dataclasses import replace
 
 import pytest
 
 from penstock.errors import BadData, ConfigurationError
 from penstock.media.probe import probe
+from penstock.packets import replace
 from support.media import click_track, encode, ffmpeg, joined, ogg_of, through, tone
 
 

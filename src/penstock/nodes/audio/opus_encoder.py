@@ -14,7 +14,6 @@ Reference: RFC 6716 §2.1 for what the parameters mean.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -24,7 +23,7 @@ from penstock.errors import BadData, ConfigurationError
 from penstock.media.clock import SampleClock
 from penstock.media.opus import RATE_HZ, OpusHead
 from penstock.nodes.base import TUNABLE, LenientConfig, Transform, node
-from penstock.packets import Codec, EncodedAudio
+from penstock.packets import Codec, EncodedAudio, replace
 from penstock.pins import EncodedAudioType, InputPin, OutputPin, RawAudioType
 
 if TYPE_CHECKING:

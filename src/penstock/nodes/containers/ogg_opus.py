@@ -8,14 +8,13 @@ first granule is not 0, such as one taken from a broadcast, is moved there too.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData
 from penstock.media.clock import MICROSECONDS
 from penstock.media.opus import MAX_GAP_S, RATE_HZ, OpusHead, packet_samples, parse_tags
 from penstock.nodes.containers.ogg import PacketAssembler
-from penstock.packets import Codec, EncodedAudio, PacketMeta
+from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,6 @@ for 80 ms of Opus; AAC and Vorbis need one packet). PCM and FLAC need none; MP3 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from penstock.media.clock import MICROSECONDS
@@ -16,6 +15,7 @@ from penstock.media.flac import frame_samples
 from penstock.media.mp3 import FrameHeader
 from penstock.media.opus import RATE_HZ, OpusHead, head_of, packet_samples
 from penstock.media.wav import PCM_BYTES
+from penstock.packets import replace
 
 if TYPE_CHECKING:
     from penstock.packets import Codec, EncodedAudio

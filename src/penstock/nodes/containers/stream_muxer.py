@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from penstock.errors import BadData
@@ -10,7 +9,7 @@ from penstock.media.clock import SampleClock, SampleGaps
 from penstock.media.opus import RATE_HZ, GapMeter, head_of, packet_samples, placeholder
 from penstock.nodes.base import NodeConfig, Transform
 from penstock.nodes.containers.segments import Segments, samples_of
-from penstock.packets import Binary
+from penstock.packets import Binary, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

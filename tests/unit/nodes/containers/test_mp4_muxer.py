@@ -3,7 +3,6 @@
 import os
 import struct
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from penstock.errors import BadData, RunError
 from penstock.media.opus import OpusHead
 from penstock.nodes.containers.mp4_muxer import Mp4Muxer, Mp4MuxerConfig
-from penstock.packets import Codec, EncodedAudio
+from penstock.packets import Codec, EncodedAudio, replace
 from penstock.testing.harness import FakeContext
 from support.media import click_track, encode, ffmpeg, ffmpeg_decode, ffmpeg_facts, joined, shift_of, through, tone
 

@@ -3,7 +3,6 @@
 import io
 import tempfile
 import wave
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from penstock.media.probe import probe
 from penstock.nodes.containers.muxer import Muxer, MuxerConfig
 from penstock.nodes.containers.segments import samples_of
 from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
-from penstock.packets import Codec, EncodedAudio, PacketMeta
+from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 from penstock.testing.harness import FakeContext
 from support.containers import CLICKS, FRAMES, RATE, file_of, recording
 from support.media import click_track, encode, ffmpeg, ffmpeg_facts, heard, in_pieces, joined, shift_of, through

@@ -1,7 +1,5 @@
 """The Ogg muxer: exact positions, gaps filled, read by ffmpeg as meant."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -10,7 +8,7 @@ from penstock.errors import BadData
 from penstock.media.opus import OpusHead, packet_samples
 from penstock.nodes.containers.ogg import PacketAssembler, Page, PageReader
 from penstock.nodes.containers.ogg_muxer import OggMuxerConfig
-from penstock.packets import Binary, Codec, EncodedAudio
+from penstock.packets import Binary, Codec, EncodedAudio, replace
 from support.media import (
     click_track,
     decode,
