@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import weakref
-from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_int32, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from penstock.errors import BadData, MissingDependency
-from penstock.media.opus import RATE_HZ, packet_samples
+from penstock.media.opus import RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,8 @@ __all__ = ["APPLICATIONS", "OpusDecoder", "OpusEncoder", "library_version"]
 LIBRARY_VARIABLE: Final = "PENSTOCK_LIBOPUS"
 APPLICATIONS: Final = {"voip": 2048, "audio": 2049, "lowdelay": 2051}
 MAX_PACKET_BYTES: Final = 3 * 1275 + 7  # three frames of 20 ms, the most that 60 ms take (RFC 6716 §3.2.5)
+
+_ROOM: Final = 8 * 960  # samples for which a decoder makes room at a time
 
 SET_BITRATE: Final = 4002
 SET_VBR: Final = 4006
@@ -68,6 +70,7 @@ class OpusEncoder:
         _check(self._library, failure.value)
         weakref.finalize(self, self._library.opus_encoder_destroy, self._state)
         self._packet = ctypes.create_string_buffer(MAX_PACKET_BYTES)
+        self._encode = self._library.opus_encode_float
         self.tune(bitrate=bitrate, complexity=complexity, vbr=vbr)
         lookahead = c_int32()
         _check(self._library, self._library.opus_encoder_ctl(self._state, GET_LOOKAHEAD, byref(lookahead)))
@@ -83,17 +86,21 @@ class OpusEncoder:
         ):
             _check(self._library, self._library.opus_encoder_ctl(self._state, request, c_int32(value)))
 
-    def encode(self, frame: NDArray[np.float32]) -> bytes:
-        """Encode one frame of 2.5 to 60 ms: an array ``(samples, channels)``.
+    def encode(self, pcm: int, samples: int) -> bytes:
+        """Encode one frame of 2.5 to 60 ms.
+
+        Args:
+            pcm: the address of its float32 samples, interleaved; as numpy tells it of a C-contiguous array.
+            samples: their number, of one channel.
 
         Raises:
             BadData: libopus refuses it.
         """
         packet = self._packet
-        pcm = frame.tobytes()  # copying is quicker than asking numpy for the address
-        size = self._library.opus_encode_float(self._state, pcm, len(frame), packet, MAX_PACKET_BYTES)
-        _check(self._library, size)
-        return ctypes.string_at(packet, size)
+        size = self._encode(self._state, pcm, samples, packet, MAX_PACKET_BYTES)
+        if size < 0:
+            _check(self._library, size)
+        return packet[:size]  # type: ignore[return-value]  # a slice of a char array is bytes
 
 
 class OpusDecoder:
@@ -117,19 +124,33 @@ class OpusDecoder:
         weakref.finalize(self, self._library.opus_decoder_destroy, self._state)
         if gain:
             _check(self._library, self._library.opus_decoder_ctl(self._state, SET_GAIN, c_int32(gain)))
+        self._decode = self._library.opus_decode_float
+        self._room = np.empty((0, channels), np.float32)
+        self._address = self._used = 0
 
-    def decode(self, packet: Buffer) -> NDArray[np.float32]:
+    def decode(self, packet: Buffer, samples: int) -> NDArray[np.float32]:
         """Decode a packet to ``(samples, channels)``; one whose frames are empty is concealed.
+
+        The arrays of packets that follow one another share memory, so one that is kept keeps 160 ms.
+
+        Args:
+            packet: the packet.
+            samples: what ``packet_samples`` says of it.
 
         Raises:
             BadData: it is not an Opus packet.
         """
-        data = packet if isinstance(packet, bytes) else bytes(packet)
-        pcm = np.empty((packet_samples(data), self._channels), np.float32)
-        target = byref(c_char.from_buffer(pcm)) if len(pcm) else None  # type: ignore[arg-type]  # an array is a buffer
-        samples = self._library.opus_decode_float(self._state, data, len(data), target, len(pcm), 0)
-        _check(self._library, samples)
-        return pcm[:samples]
+        start = self._used
+        if start + samples > len(self._room):  # to make room for each packet, and tell its address, costs 2 µs
+            self._room = np.empty((max(_ROOM, samples), self._channels), np.float32)
+            self._address = self._room.ctypes.data
+            start = 0
+        target = self._address + 4 * self._channels * start
+        got = self._decode(self._state, bytes(packet), len(packet), target, samples, 0)
+        if got < 0:
+            _check(self._library, got)
+        self._used = start + got
+        return self._room[start : start + got]
 
 
 def library_version() -> str:

@@ -21,35 +21,48 @@ def encoder(**changed: object) -> libopus.OpusEncoder:
     return libopus.OpusEncoder(2, "audio", **options)
 
 
+def encode(by: libopus.OpusEncoder, pcm: np.ndarray) -> bytes:
+    return by.encode(pcm.ctypes.data, len(pcm))
+
+
 @pytest.mark.parametrize("samples", [120, 240, 480, 960, 1920, 2880])
 def test_every_frame_length_of_opus_comes_back_as_long(samples):
-    packet = encoder().encode(tone(samples, 440, channels=2))
+    packet = encode(encoder(), tone(samples, 440, channels=2))
     assert packet_samples(packet) == samples
-    assert libopus.OpusDecoder(2).decode(packet).shape == (samples, 2)
+    assert libopus.OpusDecoder(2).decode(packet, samples).shape == (samples, 2)
 
 
 @pytest.mark.parametrize("samples", [0, 119, 121, 961, 5761])
 def test_another_frame_length_is_refused(samples):
     with pytest.raises(BadData, match="libopus: invalid argument"):
-        encoder().encode(np.zeros((samples, 2), np.float32))
+        encode(encoder(), np.zeros((samples, 2), np.float32))
 
 
 def test_a_packet_that_is_none_is_refused():
     with pytest.raises(BadData, match="libopus: "):
-        libopus.OpusDecoder(2).decode(b"\xff\xff\xff\xff")
+        libopus.OpusDecoder(2).decode(b"\xff\xff\xff\xff", 960)
 
 
 def test_constant_bit_rate_gives_packets_of_one_size_and_the_rate_asked_for():
     made = encoder(bitrate=96_000, vbr="off")
-    sizes = {len(made.encode(tone(960, hertz, channels=2))) for hertz in (100, 440, 5_000)}
+    sizes = {len(encode(made, tone(960, hertz, channels=2))) for hertz in (100, 440, 5_000)}
     assert sizes == {96_000 // 8 // 50}
 
 
 def test_the_gain_of_the_stream_amplifies():
-    packets = [encoder().encode(tone(960, 440, channels=2, level=0.1)) for _ in range(3)]
+    packets = [encode(encoder(), tone(960, 440, channels=2, level=0.1)) for _ in range(3)]
     plain, louder = libopus.OpusDecoder(2), libopus.OpusDecoder(2, gain=6 * 256)
-    levels = [np.abs(np.concatenate([d.decode(p) for p in packets])).max() for d in (plain, louder)]
+    levels = [np.abs(np.concatenate([d.decode(p, 960) for p in packets])).max() for d in (plain, louder)]
     assert levels[1] / levels[0] == pytest.approx(10 ** (6 / 20), rel=0.02)
+
+
+def test_what_was_decoded_stays_as_it_was_when_more_is_decoded():
+    decoder, packet = libopus.OpusDecoder(2), encode(encoder(), tone(960, 440, channels=2))
+    kept = [decoder.decode(packet, 960) for _ in range(30)]
+    other = libopus.OpusDecoder(2)
+    copies = [other.decode(packet, 960).copy() for _ in range(30)]
+    assert all(np.array_equal(one, copy) for one, copy in zip(kept, copies, strict=True))
+    assert decoder.decode(packet, 5_760).shape == (960, 2)
 
 
 def test_the_look_ahead_is_that_of_the_application():
@@ -64,10 +77,10 @@ def test_a_thousand_encoders_leave_no_memory_behind():
         return int(STATM.read_text().split()[1])
 
     for _ in range(200):
-        encoder().encode(tone(960, 440, channels=2))
+        encode(encoder(), tone(960, 440, channels=2))
     before = resident()
     for _ in range(1_000):
-        encoder().encode(tone(960, 440, channels=2))
+        encode(encoder(), tone(960, 440, channels=2))
     assert (resident() - before) * 4096 < 8 << 20
 
 

@@ -13,7 +13,8 @@ from penstock.testing.harness import FakeContext
 from support.media import audio_packets, click_track, decode, encode, shift_of, through
 
 SEAM = STRETCH_S * 48_000
-FRAME = np.zeros((SEAM // 4, 1), np.float32)
+FRAME = SEAM // 200
+ZEROS = np.zeros((FRAME, 1), np.float32)
 
 
 def warbling(frames: int) -> np.ndarray:
@@ -95,39 +96,52 @@ def test_only_with_threads_the_node_leaves_the_event_loop():
 
 
 class Scripted:
-    """An encoder that waits for a turn before each frame, and fails where it is told to."""
+    """An encoder that waits for a turn before the first frame after its run-up, and fails where it is told to."""
 
     def __init__(self, turns: threading.Semaphore, broken: bool = False) -> None:
         self.turns, self.broken = turns, broken
+        self.waits = True
 
-    def encode(self, frame: np.ndarray) -> bytes:
-        self.turns.acquire(timeout=5)
+    def encode(self, pcm: int, samples: int) -> bytes:
+        if self.waits:
+            self.waits = False
+            assert self.turns.acquire(timeout=5)
         if self.broken:
             raise BadData("libopus: corrupted stream")
         return b"packet"
 
 
-def test_no_more_than_one_stretch_over_the_threads_is_under_way():
-    turns, made = threading.Semaphore(0), []
-    encoder = StretchEncoder(lambda: made.append(1) or Scripted(turns), threads=2)
-    for _ in range(2 * 4):
-        assert encoder.encode(FRAME) == []
-    third: list[bytes] = []
-    feeder = threading.Thread(target=lambda: [third.extend(encoder.encode(FRAME)) for _ in range(4)])
+def feed(encoder: StretchEncoder, stretches: int) -> list[bytes]:
+    return [packet for _ in range(200 * stretches) for packet in encoder.encode(ZEROS.ctypes.data, FRAME)]
+
+
+def test_with_one_stretch_more_than_threads_under_way_the_caller_does_one_itself():
+    turns, by = threading.Semaphore(0), []
+
+    class Noted(Scripted):
+        def encode(self, pcm: int, samples: int) -> bytes:
+            by.append(threading.current_thread())
+            return super().encode(pcm, samples)
+
+    encoder = StretchEncoder(lambda: Noted(turns), 1, threads=2)
+    assert feed(encoder, 3) == []
+    assert threading.main_thread() not in by
+    out: list[bytes] = []
+    feeder = threading.Thread(target=lambda: out.extend(feed(encoder, 1)))
     feeder.start()
-    feeder.join(0.05)
+    feeder.join(0.1)
     assert feeder.is_alive()
-    assert len(made) == 3
-    for _ in range(100):
+    assert set(by) == {*by[:1], feeder}
+    for _ in range(4):
         turns.release()
     feeder.join(5)
-    assert third + encoder.finish() == [b"packet"] * 12
+    assert out + encoder.finish() == [b"packet"] * 800
     encoder.close()
 
 
 def test_what_libopus_refuses_is_raised_where_packets_are_taken():
-    encoder = StretchEncoder(lambda: Scripted(threading.Semaphore(99), broken=True), threads=2)
-    encoder.encode(FRAME)
+    encoder = StretchEncoder(lambda: Scripted(threading.Semaphore(99), broken=True), 1, threads=2)
+    encoder.encode(ZEROS.ctypes.data, FRAME)
     with pytest.raises(BadData, match="corrupted"):
         encoder.finish()
     encoder.close()
@@ -135,17 +149,15 @@ def test_what_libopus_refuses_is_raised_where_packets_are_taken():
 
 def test_closing_waits_for_what_is_under_way_and_gives_up_the_rest():
     turns, given_up = threading.Semaphore(0), threading.Event()
-    encoder = StretchEncoder(lambda: Scripted(turns), threads=1)
-    for _ in range(4):
-        encoder.encode(FRAME)
+    encoder = StretchEncoder(lambda: Scripted(turns), 1, threads=2)
+    feed(encoder, 1)
     (first,), later = encoder._jobs, encoder._pool.submit(list)
     later.add_done_callback(lambda _: given_up.set())
     closer = threading.Thread(target=encoder.close)
     closer.start()
     assert given_up.wait(5)
     assert closer.is_alive()
-    for _ in range(4):
-        turns.release()
+    turns.release()
     closer.join(5)
     assert (closer.is_alive(), first.done(), later.cancelled()) == (False, True, True)
 

@@ -72,13 +72,14 @@ class OpusDecoder(Transform[OpusDecoderConfig]):
             return None
         if fresh:
             self._open(packet)
+        assert self._decoder is not None  # noqa: S101 - for the type checker
         missing = self._gaps.missing(packet, samples)
         self._clock.follow(packet.meta.timestamp_us, self._position + missing)
         out: list[Packet] = []
         if missing:
             self._emit(self._conceal(missing), out)
         try:
-            decoded = self._decode(data)
+            decoded = self._decoder.decode(data, samples)
         except BadData:
             self._ctx.errored()
             decoded = self._conceal(samples)
@@ -103,14 +104,12 @@ class OpusDecoder(Transform[OpusDecoderConfig]):
         self._gaps = GapMeter()
         self._previous = packet.data
 
-    def _decode(self, data: Buffer) -> NDArray[np.float32]:
-        assert self._decoder is not None  # noqa: S101 - for the type checker
-        return self._decoder.decode(data)
-
     def _conceal(self, missing: int) -> NDArray[np.float32]:
         """Stand-in for ``missing`` samples: the decoder carries the sound on and fades it out."""
+        assert self._decoder is not None  # noqa: S101 - for the type checker
         lost = placeholder(self._previous)
-        parts = [self._decode(lost) for _ in range(-(-missing // packet_samples(lost)))]
+        length = packet_samples(lost)
+        parts = [self._decoder.decode(lost, length) for _ in range(-(-missing // length))]
         return self._numpy.concatenate(parts)[:missing]
 
     def _emit(self, decoded: NDArray[np.float32], out: list[Packet]) -> None:

@@ -41,6 +41,8 @@ _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _MAX_BITRATE_PER_CHANNEL: Final = 256_000
 _PRIMING: Final = 1_920
 """Samples that a new encoder hears before it goes on with a stream: 40 ms, with more the sound comes no nearer."""
+_ROOM: Final = 8 * 2_880
+"""Samples on their way to the encoder: some frames of the longest kind, little enough for the processor's cache."""
 
 
 class OpusEncoderConfig(LenientConfig):
@@ -108,17 +110,17 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         import numpy as np
 
         from penstock.media import libopus
+        from penstock.media.tape import Tape
 
         libopus.library_version()
         self._ctx = ctx
         self._libopus = libopus
         self._numpy = np
+        self._new_tape = Tape
         self._clock = SampleClock(RATE_HZ)
         self._too_much = 0  # the bit rate that was warned of
-        self._recent: deque[NDArray[np.float32]] = deque()  # the last frames that were coded
-        self._cut_frames()
+        self._frame = _frame_of(self.config)
         self._encoder: libopus.OpusEncoder | None = None
-        self._held: NDArray[np.float32] | None = None  # samples that do not fill a frame yet
         self._channels = 0
         self._end = 0  # position at which the audio taken in so far ends
         self._position = 0  # position of the next packet's first sample
@@ -141,15 +143,14 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
     def tune(self, config: OpusEncoderConfig) -> None:
         """Encode with other settings from the next frame on."""
         before, self.config = self.config, config
-        self._cut_frames()
+        self._frame = _frame_of(config)
         if self._encoder is None:
             return
         if config.application == before.application:
             self._encoder.tune(bitrate=self._bitrate(self._channels), complexity=config.complexity, vbr=config.vbr)
         else:
             self._encoder = self._new_encoder(self._channels)
-            for frame in self._recent:
-                self._encoder.encode(frame)  # so that it knows what the decoder has heard
+            self._encoder.encode(self._tape.behind(_PRIMING), _PRIMING)  # so that it knows what the decoder has heard
 
     def process(self, packet: Audio, /) -> list[Packet]:
         if packet.sample_rate_hz != RATE_HZ:
@@ -174,10 +175,10 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         if self._encoder is None:
             return []
         out: list[Packet] = []
-        held = 0 if self._held is None else len(self._held)
         left = self._end - self._position  # to be coded: what is held, and the look-ahead
         padding = -left % self._frame
-        self._encode(self._numpy.zeros((left - held + padding, self._channels), self._numpy.float32), out)
+        silence = left - self._tape.held + padding
+        self._encode(self._numpy.zeros((silence, self._channels), self._numpy.float32), out)
         if self._stretches is not None:
             self._send(self._stretches.finish(), out)
         if padding and out:
@@ -185,8 +186,6 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
             assert isinstance(last, EncodedAudio)  # noqa: S101 - for the type checker
             out[-1] = replace(last, trim_end=padding)
         self.close()
-        self._held = None
-        self._recent.clear()
         self._channels = 0
         return out
 
@@ -198,11 +197,6 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _cut_frames(self) -> None:
-        """Set the size of frames, and how many of them make the priming of another encoder."""
-        self._frame = round(self.config.frame_duration_ms * RATE_HZ / 1000)
-        self._recent = deque(self._recent, maxlen=-(-_PRIMING // self._frame))
-
     def _open(self, channels: int) -> None:
         """Begin a stream where the last one ended."""
         if channels not in _LAYOUTS:
@@ -213,7 +207,8 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
         if self.config.threads > 1:
             from penstock.media.opus_stretches import StretchEncoder
 
-            self._stretches = StretchEncoder(partial(self._new_encoder, channels), self.config.threads)
+            self._stretches = StretchEncoder(partial(self._new_encoder, channels), channels, self.config.threads)
+        self._tape = self._new_tape(channels, _ROOM, keep=_PRIMING)
         self._channels = channels
         head = OpusHead(channels, self._encoder.lookahead)
         self._codec = Codec("opus", RATE_HZ, channels, head.build())
@@ -240,23 +235,25 @@ class OpusEncoder(Transform[OpusEncoderConfig]):
     def _encode(self, samples: NDArray[np.float32], out: list[Packet]) -> None:
         """Encode the whole frames in what is held and ``samples``; hold the rest."""
         assert self._encoder is not None  # noqa: S101 - for the type checker
-        if self._held is not None:
-            samples = self._numpy.concatenate([self._held, samples])
-        samples = self._numpy.ascontiguousarray(samples, self._numpy.float32)
-        size = self._frame
-        whole = len(samples) - len(samples) % size
-        for start in range(0, whole, size):
-            frame = samples[start : start + size]
-            self._recent.append(frame)
-            self._metas.append(self._clock.meta(self._position, size, self._sequence))
-            self._position += size
-            self._sequence += 1
-            if self._stretches is None:
-                out.append(EncodedAudio(self._encoder.encode(frame), self._codec, self._metas.popleft()))
-            else:
-                self._send(self._stretches.encode(frame), out)
-        self._held = samples[whole:].copy() if whole < len(samples) else None
+        tape, size, meta = self._tape, self._frame, self._clock.meta
+        taken, whole = 0, len(samples)
+        while taken < whole:
+            taken += tape.write(samples[taken:] if taken else samples)
+            while tape.held >= size:
+                told = meta(self._position, size, self._sequence)
+                self._position += size
+                self._sequence += 1
+                if self._stretches is None:
+                    out.append(EncodedAudio(self._encoder.encode(tape.read(size), size), self._codec, told))
+                else:
+                    self._metas.append(told)
+                    self._send(self._stretches.encode(tape.read(size), size), out)
 
     def _send(self, coded: list[bytes], out: list[Packet]) -> None:
         """Append packets that were late."""
         out += [EncodedAudio(data, self._codec, self._metas.popleft()) for data in coded]
+
+
+def _frame_of(config: OpusEncoderConfig) -> int:
+    """Samples of a packet."""
+    return round(config.frame_duration_ms * RATE_HZ / 1000)
