@@ -23,7 +23,7 @@ CHAINS: dict[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     "Ogg, `page_duration_ms: 20`": (OPUS, ("containers::ogg::muxer", {"page_duration_ms": 20})),
     "Ogg, `page_duration_ms: 200`": (OPUS, ("containers::ogg::muxer", {"page_duration_ms": 200})),
     "Ogg, as it is": (OPUS, ("containers::ogg::muxer", {})),
-    "MP4 stream, `frag_duration_ms: 200`": (OPUS, ("containers::mp4::muxer", {"frag_duration_ms": 200})),
+    "MP4 stream, `frag_duration_ms: 500`": (OPUS, ("containers::mp4::muxer", {"frag_duration_ms": 500})),
     "MP4 stream, as it is": (OPUS, ("containers::mp4::muxer", {})),
     "WebM, `fragment_ms: 200`": (OPUS, ("containers::muxer", {"format": "webm", "fragment_ms": 200})),
     "WebM, as it is": (OPUS, ("containers::webm::muxer", {})),

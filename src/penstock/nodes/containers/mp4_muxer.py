@@ -47,7 +47,12 @@ class Mp4MuxerConfig(NodeConfig):
     audio_timescale: int = Field(RATE_HZ, description="Ticks a second of the audio track; 48000 for Opus.")
     audio_codec: Literal["opus", "aac"] | None = Field(None, description="Codec of the input; by default what it is.")
     finalize_chunk_size: int = Field(262_144, ge=1, description="Bytes of an output packet in mode `file`.")
-    frag_duration_ms: int = Field(500, ge=1, le=60_000, description="Length of a fragment in mode `stream`.")
+    frag_duration_ms: int = Field(
+        200,
+        ge=1,
+        le=60_000,
+        description="Length of a fragment in mode `stream`, so long do the first bytes wait. 500 saves 3 %.",
+    )
     segment_seconds: float = Field(0, ge=0, description=SEGMENT_SECONDS)
     num_inputs: int = Field(1, description="Inputs; 1, as video is not supported yet.")
     video_codec: None = Field(None, description="Not supported yet.")

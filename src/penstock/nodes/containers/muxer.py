@@ -76,7 +76,7 @@ class MuxerConfig(NodeConfig):
     )
     mode: Literal["stream", "file"] = Field("stream", description="`file`: with its length, all at the end.")
     fragment_ms: int = Field(
-        500,
+        200,
         ge=1,
         le=10_000,
         description="Milliseconds after which a page, fragment or cluster leaves in mode `stream`.",
