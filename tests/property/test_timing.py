@@ -114,7 +114,7 @@ def check_times(packets, start_us, tolerance_us=1):
 
 
 @pytest.mark.parametrize("kind", FILTERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(packets=streams())
 def test_a_filter_keeps_the_time_and_the_number_of_samples(kind, packets):
     example = default_registry().get(kind).example
@@ -140,7 +140,7 @@ def run_chain(steps, packets):
 
 
 @pytest.mark.parametrize("name", CODECS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(packets=streams(rates=(CODEC_RATE,)))
 def test_a_codec_keeps_the_time_and_the_number_of_samples(name, packets):
     out = run_chain(CODECS[name], packets)
@@ -149,7 +149,7 @@ def test_a_codec_keeps_the_time_and_the_number_of_samples(name, packets):
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(packets=streams(rates=(CODEC_RATE,), total=4_000))
 def test_a_container_keeps_the_number_of_samples_and_begins_at_0(name, packets):
     steps = CONTAINERS[name]
@@ -170,7 +170,7 @@ def test_speech_begins_at_0_and_goes_on_without_a_gap():
     check_times(run_in_virtual_time(lambda: run_node("speech::espeak", spoken)).packets, 0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(first=streams(), second=streams())
 def test_a_change_of_format_keeps_the_time_through_resampler_codec_and_pacer(first, second):
     start = first[0].meta.timestamp_us

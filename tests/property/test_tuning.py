@@ -64,7 +64,7 @@ async def tuned_run(sent, steps):
     return refused
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(st.tuples(st.floats(0, 0.05), CHANGES), max_size=10))
 def test_random_changes_lose_no_packet_and_no_sample(steps):
     sent = np.ones((48_000, 1), np.float32)

@@ -15,7 +15,7 @@ def at(address: int, samples: int, channels: int) -> np.ndarray:
     return np.frombuffer(raw, np.float32).reshape(samples, channels)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     pieces=st.lists(st.integers(0, 70), max_size=40),
     frame=st.integers(1, 20),

@@ -94,7 +94,7 @@ def levels(left):
 # -- as they come -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(0, 4_000), min_size=1, max_size=4), sizes=st.lists(st.integers(1, 1_500), min_size=4)
 )

@@ -44,7 +44,7 @@ def test_clicks_keep_their_place_and_the_length_is_exact(channels, size):
     assert [shift_of(out, sent, click) for click in CLICKS] == [0, 0, 0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     frames=st.one_of(st.integers(1, 3_000), st.sampled_from([647, 648, 649, 959, 960, 961, 1_608, 1_920])),
     size=st.integers(1, 2_000),
@@ -248,7 +248,7 @@ def test_other_codecs_are_refused():
         through(DECODER, [EncodedAudio(b"\xf8", Codec("aac", 48_000, 2))])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.binary(max_size=80), max_size=20))
 def test_no_bytes_whatever_break_the_decoder(datas):
     codec = Codec("opus", 48_000, 2, OpusHead(2).build())
@@ -294,7 +294,7 @@ ANY_PARAMETERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps=st.lists(st.tuples(st.integers(1, 5_000), ANY_PARAMETERS), min_size=1, max_size=8))
 def test_however_an_encoder_is_tuned_its_stream_goes_on_to_the_sample(steps):
     sent, packets = tuned(steps)

@@ -18,7 +18,7 @@ def resample(samples, rate, target, size=999, **params):
     return through(KIND, audio_packets(samples, size, rate), target_sample_rate=target, **params).packets
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(0, 5_000),
     size=st.integers(1, 3_000),

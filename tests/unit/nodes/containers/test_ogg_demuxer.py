@@ -216,7 +216,7 @@ def test_after_damage_everything_is_still_in_its_place(sound):
     np.testing.assert_allclose(again[60_000:], whole[60_000:], atol=0.05)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_flipped_bits_never_do_more_than_lose_packets(sound, data):
     broken = bytearray(sound)

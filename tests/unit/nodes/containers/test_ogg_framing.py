@@ -60,7 +60,7 @@ def test_the_checksum_is_that_of_the_standard(data, cut):
     assert checksum(data[:cut], data[cut:]) == bitwise_checksum(data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(sizes, min_size=1, max_size=12), st.integers(0, 4), st.sampled_from([1, 7, 27, 255, 4096, 1 << 20]))
 def test_packets_are_the_same_again_whatever_their_sizes_pages_and_pieces(sizes, flush_every, piece):
     packets = [bytes([number]) * size for number, size in enumerate(sizes)]
