@@ -31,7 +31,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from pydantic import AfterValidator, Field, model_validator
 
 from penstock.errors import ConfigurationError, MissingDependency
@@ -40,7 +40,7 @@ from penstock.nodes.files.paths import FilePath, allowed_path, open_errors
 from penstock.nodes.flow.script_headers import HeaderMapping
 from penstock.nodes.flow.script_packets import from_script, to_script
 from penstock.nodes.http.allowed import parse_rule
-from penstock.pins import PASSTHROUGH, InputPin, OutputPin
+from penstock.pins import ANY, InputPin, OutputPin
 from penstock.telemetry import NODE_TELEMETRY, logger
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class ScriptConfig(NodeConfig):
 @node(
     "core::script",
     inputs=[InputPin("in")],
-    outputs=[OutputPin("out", PASSTHROUGH)],
+    outputs=[OutputPin("out", ANY)],
     example={"script": "function process(packet) { return packet; }"},
 )
 class Script(Node[ScriptConfig]):
@@ -119,11 +119,14 @@ class Script(Node[ScriptConfig]):
             BadData: the script failed, exceeded a limit, or returned no packet; what came before has been sent.
         """
         received, output = ctx.input(), ctx.output()
+        place = CapacityLimiter(1)  # of its own: a script that waits must not take a thread from those that work
         while packets := await received.receive_many():
             done = 0
             while done < len(packets):
                 made: list[Packet] = []
-                done, error = await to_thread.run_sync(self._work, packets, done, made, abandon_on_cancel=True)
+                done, error = await to_thread.run_sync(
+                    self._work, packets, done, made, abandon_on_cancel=True, limiter=place
+                )
                 await output.send_many(made)
                 if error is not None:
                     raise error
