@@ -243,7 +243,7 @@ def test_time_is_limited_as_a_whole_not_wait_by_wait(url):
             begun = time.monotonic()
             with pytest.raises(StoreUnavailable, match="no whole answer came in time"):
                 asker().ask(Request(target, timeout_s=0.2))
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 2
 
 
 @contextmanager
