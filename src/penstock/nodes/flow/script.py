@@ -166,8 +166,11 @@ class Script(Node[ScriptConfig]):
             self._engine.load(source)
 
     def _work(self, packets: Sequence[Packet], done: int, made: list[Packet]) -> tuple[int, Exception | None]:
-        """Work for a slice, from packet ``done`` on; return where to go on, and what failed."""
-        deadline = perf_counter() + SLICE_S
+        """Work for a slice, from packet ``done`` on; return where to go on, and what failed.
+
+        A script that may fetch does one packet: what is made must not wait for the next answer.
+        """
+        deadline = perf_counter() + (SLICE_S if self._asker is None else 0)
         for at in range(done, len(packets)):
             try:
                 packet = self._made_of(packets[at])
