@@ -49,17 +49,34 @@ def file_server(directory: Path) -> object:
 
 
 def answering(answers: dict[str, Callable[[BaseHTTPRequestHandler], None]], seen: list[dict[str, str]]) -> type:
-    """A handler that answers GET by path, and notes the fields of each request."""
+    """A handler that answers by path, and notes the fields of each request, its method and its body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            seen.append({"target": self.path, **{name.lower(): value for name, value in self.headers.items()}})
+            fields = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(fields.get("content-length", 0))).decode()
+            seen.append({"target": self.path, "method": self.command, "body": body, **fields})
             answers[self.path.partition("?")[0]](self)
             self.close_connection = True
+
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815
 
         def log_message(self, *arguments: object) -> None:
             """Say nothing."""
 
     return Handler
+
+
+def answer(body: bytes = b"", status: int = 200, **fields: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a body; the name of a field has underscores for hyphens."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"Content_Length": str(len(body)), **fields}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return respond

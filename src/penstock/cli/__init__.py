@@ -17,6 +17,7 @@ import typer
 from penstock import __version__
 from penstock.cli.groups import nodes_app, uploads_app
 from penstock.cli.options import (
+    AllowFetch,
     AnswerOption,
     ControlOption,
     DrainTimeout,
@@ -28,6 +29,7 @@ from penstock.cli.options import (
     PipelineFile,
     RegionOption,
     ReportOption,
+    ScriptSecret,
     SetOption,
     StateOption,
     TtsFallback,
@@ -75,6 +77,8 @@ def run(
     report: ReportOption = None,
     drain_timeout: DrainTimeout = 30.0,
     tts_fallback: TtsFallback = None,
+    allow_fetch: AllowFetch = None,
+    script_secret: ScriptSecret = None,
     metrics_port: MetricsPort = None,
     control: ControlOption = None,
     state: StateOption = None,
@@ -98,6 +102,8 @@ def run(
             report,
             drain_timeout,
             tts_fallback,
+            tuple(allow_fetch or ()),
+            tuple(script_secret or ()),
             metrics_port,
             control,
             state,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "AllowFetch",
     "AnswerOption",
     "ControlOption",
     "DrainTimeout",
@@ -19,6 +20,7 @@ __all__ = [
     "PipelineFile",
     "RegionOption",
     "ReportOption",
+    "ScriptSecret",
     "SetOption",
     "StateOption",
     "TtsFallback",
@@ -53,6 +55,22 @@ TtsFallback = Annotated[
         metavar="ENGINE",
         help="Speak with this engine ('espeak') where a neural voice cannot run.",
         envvar="PENSTOCK_TTS_FALLBACK",
+    ),
+]
+AllowFetch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-fetch",
+        metavar="[METHODS:]URL",
+        help="Let scripts fetch there, such as GET,POST:https://host/path*. Repeatable; adds to PENSTOCK_ALLOW_FETCH.",
+    ),
+]
+ScriptSecret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--script-secret",
+        metavar="NAME=VARIABLE@URL",
+        help="A secret for headers of scripts, and where it may go. Repeatable; adds to PENSTOCK_SCRIPT_SECRETS.",
     ),
 ]
 MetricsPort = Annotated[

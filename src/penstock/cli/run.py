@@ -25,11 +25,12 @@ from penstock.engine.run import Run, RunOptions
 from penstock.engine.signals import drain_on_signals
 from penstock.errors import ConfigurationError, PenstockError, PipelineInvalid, root_cause
 from penstock.nodes.files.atomic import AtomicFile
+from penstock.nodes.flow.script_rules import ALLOW_VARIABLE, SECRETS_VARIABLE, check_allowed, check_secrets
 from penstock.nodes.http.request import DEFAULT_FIELD
 from penstock.nodes.speech.neural import FALLBACK_VARIABLE, FALLBACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from penstock.engine.graph import Graph
@@ -51,6 +52,8 @@ class RunArguments:
     report: Path | None = None
     drain_timeout_s: float = 30.0
     tts_fallback: str | None = None
+    allow_fetch: tuple[str, ...] = ()
+    script_secrets: tuple[str, ...] = ()
     metrics_port: int | None = None
     control: str | None = None
     state: Path | None = None
@@ -64,6 +67,8 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
         if arguments.tts_fallback not in FALLBACKS:
             fail(f"--tts-fallback {arguments.tts_fallback}: there is {' or '.join(FALLBACKS)}", Exit.USAGE)
         os.environ[FALLBACK_VARIABLE] = arguments.tts_fallback
+    _allow(ALLOW_VARIABLE, arguments.allow_fetch, check_allowed)
+    _allow(SECRETS_VARIABLE, arguments.script_secrets, check_secrets)
     if arguments.state is not None:
         os.environ[STATE_VARIABLE] = str(arguments.state)
     # No node multiplies matrices, and numpy's threads for it spin for 60 ms of CPU when it is imported.
@@ -89,6 +94,18 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
             raise
         fail(cause, as_json=arguments.as_json)
     leave(code)
+
+
+def _allow(variable: str, given: tuple[str, ...], check: Callable[[str], object]) -> None:
+    """Add what was given to a variable that holds a list separated by spaces, for the nodes of this process."""
+    if not given:
+        return
+    text = " ".join((os.environ.get(variable, ""), *given)).strip()
+    try:
+        check(text)
+    except ValueError as error:
+        fail(f"{variable}: {error}", Exit.USAGE)
+    os.environ[variable] = text
 
 
 def load_or_exit(file: Path, overrides: tuple[str, ...], *, as_json: bool = False) -> Graph:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from penstock.media.clock import SampleClock
-from penstock.nodes.base import NodeConfig, Transform, node
+from penstock.nodes.base import LenientConfig, Transform, node
 from penstock.packets import Audio
 from penstock.pins import InputPin, OutputPin, RawAudioType
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Resampler", "ResamplerConfig"]
 
 
-class ResamplerConfig(NodeConfig):
+class ResamplerConfig(LenientConfig):
     """The rate and the framing of the output."""
 
     target_sample_rate: int = Field(ge=1, le=768_000, description="Frames a second of the output.", examples=[48_000])

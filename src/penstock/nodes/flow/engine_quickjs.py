@@ -1,48 +1,43 @@
-"""A JavaScript engine for one node: QuickJS, without files, network or clocks of the host's.
+"""The two ways to run a script: in a thread of its own, or, if it may fetch, in a process of its own.
 
-QuickJS bounds its stack by the thread that made it, so all calls go to one thread of its own. Everything crosses as
-JSON text. What a script logs and tells is gathered inside and handed over with each result, because a call that has a
-time limit cannot call out. Imports quickjs; the node imports this module when it is prepared.
+A call of QuickJS that has a time limit cannot call out, and `fetch` is such a call. So a script that may fetch lives in
+a child process, whose processor time the system limits, and which can be ended at any moment, also while it waits.
+Blocking: for a worker thread. Imports quickjs; the node imports this module when it is prepared.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
-
-import quickjs
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from penstock.errors import BadData, ConfigurationError
+from penstock.nodes.flow.machine_quickjs import TOO_LONG, Machine
 
-__all__ = ["Outcome", "ScriptEngine"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-STACK_BYTES: Final = 256 << 10
-LINES: Final = 100
-PRELUDE: Final = """
-(() => {
-  "use strict";
-  const stringify = JSON.stringify, parse = JSON.parse;
-  let told = [], logged = [];
-  const shown = value => typeof value === "string" ? value : String(stringify(value));
-  const log = (...values) => { if (logged.length < LINES) logged.push(values.map(shown).join(" ")); };
-  globalThis.console = Object.freeze({log, debug: log, info: log, warn: log, error: log});
-  const emit = (event_type, data) => {
-    if (told.length < LINES) told.push([String(event_type), data === undefined ? null : data]);
-  };
-  globalThis.telemetry = Object.freeze({emit});
-  globalThis.fetch = () => { throw new Error("fetch is not available to scripts"); };
-  return text => {
-    const packet = parse(text), given = stringify(packet);
-    const returned = globalThis.process(packet);
-    const made = returned === undefined ? "null" : stringify(returned);
-    const result = stringify({made: made === given ? undefined : made, same: made === given, told, logged});
-    told = []; logged = [];
-    return result;
-  };
-})()
-""".replace("LINES", str(LINES))
+__all__ = ["Outcome", "ProcessEngine", "ScriptEngine", "ThreadEngine", "Told"]
+
+CHILD: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from penstock.nodes.flow.script_child import main; main()"
+)
+END_TIMEOUT_S: Final = 5.0
+INHERITED: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # what the interpreter may need; nothing else is handed on
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a script has told and logged: events, as pairs of type and data, and lines."""
+
+    events: list[tuple[str, Any]]
+    lines: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,87 +47,181 @@ class Outcome:
     Attributes:
         same: it returned what it was given.
         made: what it returned otherwise; None to drop the packet.
-        told: events, as pairs of type and data.
-        logged: lines.
+        told: what it said meanwhile.
     """
 
     same: bool
     made: Any
-    told: list[tuple[str, Any]]
-    logged: list[str]
+    told: Told
 
 
-class ScriptEngine:
-    """A script that defines ``process(packet)``, loaded.
+class ScriptEngine(Protocol):
+    """A script, loaded."""
 
-    Args:
-        source: the script.
-        timeout_s: processor time that loading it, and each call, may take.
-        memory_bytes: memory of the engine.
+    def load(self, source: str) -> None:
+        """Load a script that defines ``process(packet)``; once, before ``call``.
 
-    Raises:
-        ConfigurationError: it cannot be loaded, or defines no ``process``.
-    """
-
-    def __init__(self, source: str, *, timeout_s: float, memory_bytes: int) -> None:
-        self._thread = ThreadPoolExecutor(1, "penstock-script")
-        self._context: quickjs.Context | None = None
-        self._process: Any = None
-        try:
-            self._thread.submit(self._load, source, timeout_s, memory_bytes).result()
-        except BaseException:
-            self.close()
-            raise
+        Raises:
+            ConfigurationError: it cannot be loaded, or defines no ``process``.
+        """
+        ...
 
     def call(self, packet: dict[str, Any]) -> Outcome:
-        """Call ``process`` with a packet; waits for the engine's thread.
+        """Call ``process`` with a packet; waits until it has an outcome.
 
         Raises:
             BadData: the packet is no JSON, or the script failed, took too long or too much memory.
         """
-        try:
-            text = json.dumps(packet, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadData(f"the packet cannot be given to a script: {error}") from error
-        result = json.loads(self._thread.submit(self._call, text).result())
-        made = json.loads(result["made"]) if "made" in result else None
-        return Outcome(result["same"], made, result["told"], result["logged"])
+        ...
 
     def close(self) -> None:
-        """End the engine and its thread; waits for a call that is under way. Once only."""
-        self._thread.submit(self._unload)
-        self._thread.shutdown()
+        """End the engine. Idempotent."""
+        ...
 
-    def _load(self, source: str, timeout_s: float, memory_bytes: int) -> None:
-        context = quickjs.Context()
-        context.set_memory_limit(memory_bytes)
-        context.set_max_stack_size(STACK_BYTES)
-        context.set_time_limit(timeout_s)
-        try:
-            self._process = context.eval(PRELUDE)
-            context.eval(source)
-            if context.eval("typeof globalThis.process") != "function":
-                raise ConfigurationError("the script defines no function process(packet)")
-        except (quickjs.JSException, UnicodeError) as error:
-            raise ConfigurationError(f"the script cannot be loaded: {_reason(error)}") from error
-        self._context = context
+
+class ThreadEngine:
+    """A script that cannot fetch.
+
+    Args:
+        timeout_s: processor time that loading it, and each call, may take.
+        memory_bytes: memory of the engine.
+        way_out: what ``fetch`` throws.
+    """
+
+    def __init__(self, *, timeout_s: float, memory_bytes: int, way_out: str) -> None:
+        self._thread = ThreadPoolExecutor(1, "penstock-script")
+        self._closed = False
+        self._machine: Machine | None = None
+        self._timeout_s = timeout_s
+        self._memory_bytes = memory_bytes
+        self._way_out = way_out
+
+    def load(self, source: str) -> None:
+        self._thread.submit(self._load, source).result()
+
+    def call(self, packet: dict[str, Any]) -> Outcome:
+        return _outcome(self._thread.submit(self._call, _packet_text(packet)).result())
+
+    def close(self) -> None:
+        """End the engine and its thread; waits for a call that is under way."""
+        if not self._closed:
+            self._closed = True
+            self._thread.submit(self._unload)
+            self._thread.shutdown()
+
+    def _load(self, source: str) -> None:
+        machine = Machine(memory_bytes=self._memory_bytes, timeout_s=self._timeout_s, way_out=self._way_out)
+        machine.load(source)
+        self._machine = machine
 
     def _call(self, text: str) -> str:
-        try:
-            return str(self._process(text))
-        except quickjs.JSException as error:
-            raise BadData(f"the script failed: {_reason(error)}") from error
+        assert self._machine is not None  # noqa: S101 - loaded
+        return self._machine.call(text)
 
     def _unload(self) -> None:
-        self._process = self._context = None
+        self._machine = None
 
 
-def _reason(error: BaseException) -> str:
-    """The message and the place, in a line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    message = " ".join(lines[:2]) or type(error).__name__
-    if "interrupted" in message:
-        message += " (it took longer than timeout_ms)"
-    elif "out of memory" in message:
-        message += " (it took more than memory_limit_mb)"
-    return message
+class ProcessEngine:
+    """A script that may fetch.
+
+    Args:
+        timeout_s: processor time that loading it, and each call, may take; waiting for an answer takes none.
+        memory_bytes: memory of the engine.
+        answer: makes a request of ``fetch`` and returns its answer, or an object with ``error``.
+        tell: is given what the script told before a request.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        memory_bytes: int,
+        answer: Callable[[dict[str, Any]], dict[str, Any]],
+        tell: Callable[[Told], None],
+    ) -> None:
+        self._limits = {"timeout_s": timeout_s, "memory_bytes": memory_bytes}
+        self._answer = answer
+        self._tell = tell
+        self._closed = False
+        self._child = subprocess.Popen(  # noqa: S603 - this interpreter and our own code
+            [sys.executable, "-I", "-c", CHILD, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in INHERITED if name in os.environ},
+            start_new_session=True,  # a signal of the terminal is for the run, which decides
+        )
+
+    def load(self, source: str) -> None:
+        try:
+            self._turn({"source": source, **self._limits})
+        except BadData as error:
+            raise ConfigurationError(str(error).replace("the script failed", "the script cannot be loaded")) from error
+
+    def call(self, packet: dict[str, Any]) -> Outcome:
+        return _outcome(self._turn({"packet": _packet_text(packet)}))
+
+    def close(self) -> None:
+        """End the process at once, also while a thread waits for it: that one fails."""
+        if self._closed:
+            return
+        self._closed = True
+        self._child.kill()
+        self._child.wait(END_TIMEOUT_S)
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _turn(self, message: dict[str, Any]) -> str:
+        """Send a message, make the requests that come, and return the outcome."""
+        while True:
+            said = self._exchange(message)
+            if "asks" not in said:
+                break
+            asks = json.loads(said["asks"])
+            self._tell(_told(asks))
+            message = {"answer": json.dumps(self._answer(asks["asked"]))}
+        if "failed" in said:
+            raise BadData(said["failed"])
+        return str(said["done"])
+
+    def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        sending, receiving = self._child.stdin, self._child.stdout
+        assert sending is not None  # noqa: S101 - pipes
+        assert receiving is not None  # noqa: S101
+        try:
+            sending.write(json.dumps(message).encode() + b"\n")
+            sending.flush()
+            line = receiving.readline()
+        except (OSError, ValueError):  # it has ended, or was closed
+            line = b""
+        if not line.endswith(b"\n"):
+            raise BadData(f"the script failed: {self._end()}")
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    def _end(self) -> str:
+        """Why the process has ended."""
+        if self._closed:
+            return "the run has ended"
+        code = self._child.wait(END_TIMEOUT_S)
+        return f"interrupted {TOO_LONG}" if code == -signal.SIGPROF else f"its process ended with code {code}"
+
+
+def _packet_text(packet: dict[str, Any]) -> str:
+    try:
+        return json.dumps(packet, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadData(f"the packet cannot be given to a script: {error}") from error
+
+
+def _outcome(text: str) -> Outcome:
+    result = json.loads(text)
+    made = json.loads(result["made"]) if "made" in result else None
+    return Outcome(result["same"], made, _told(result))
+
+
+def _told(result: dict[str, Any]) -> Told:
+    return Told([(event_type, data) for event_type, data in result["told"]], result["logged"])

@@ -29,7 +29,7 @@ BLOCK_BYTES = 1 << 18
 
 
 def _fetchable(url: str) -> str:
-    from penstock.nodes.http.fetching import checked_url
+    from penstock.nodes.http.line import checked_url
 
     checked_url(url)
     return url

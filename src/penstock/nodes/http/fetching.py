@@ -6,71 +6,19 @@ Reference: RFC 9110 §15.4 (redirection), RFC 9112 §8 (incomplete messages).
 from __future__ import annotations
 
 import http.client
-import socket
-import ssl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, urljoin, urlsplit
 
-from penstock.errors import BadData, ConfigurationError, NotFound, PermissionDenied, StoreError, StoreUnavailable
-from penstock.nodes.http.addresses import permitted_addresses
+from penstock.errors import BadData, NotFound, PermissionDenied, StoreError, StoreUnavailable
+from penstock.nodes.http.line import REDIRECTS, Line, checked_url, redirected, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Fetch", "checked_url"]
+__all__ = ["Fetch"]
 
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 REFUSALS: Final = {401: PermissionDenied, 403: PermissionDenied, 404: NotFound, 410: NotFound}
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-PORTS: Final = {"http": 80, "https": 443}
-
-
-def checked_url(url: str) -> SplitResult:
-    """Return the parts of a URL that can be fetched.
-
-    Raises:
-        ValueError: it is not http or https, has no host, holds a password, or characters that no URL has.
-    """
-    if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-        raise ValueError("a URL has no spaces and no characters but ASCII; percent-encode them")
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ValueError("must be an http:// or https:// URL with a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user or password")
-    if parts.port == 0:
-        raise ValueError("port 0 cannot be connected to")
-    return parts
-
-
-def _shown(parts: SplitResult) -> str:
-    """A URL for messages: without its query, which may hold a token."""
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
-
-
-class _PinnedConnection(http.client.HTTPConnection):
-    """A connection to an address that was judged, whatever the name resolves to meanwhile."""
-
-    def __init__(self, parts: SplitResult, addresses: list[str], timeout_s: float) -> None:
-        port = parts.port or PORTS[parts.scheme]
-        super().__init__(parts.hostname or "", port, timeout=timeout_s)
-        self.default_port = PORTS[parts.scheme]  # what is left out of the Host field
-        self._secure = parts.scheme == "https"
-        self._addresses = addresses
-
-    def connect(self) -> None:
-        first: OSError | None = None
-        for address in self._addresses:
-            try:
-                self.sock = socket.create_connection((address, self.port), self.timeout)
-                break
-            except OSError as error:
-                first = first or error
-        else:
-            raise first or OSError("no address")
-        if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
 
 
 class Fetch:
@@ -86,10 +34,8 @@ class Fetch:
         self._max_redirects = max_redirects
         self._timeout_s = timeout_s
         self._max_size = max_size
-        self._connection: http.client.HTTPConnection | None = None
-        self._socket: socket.socket | None = None
+        self._line = Line()
         self._answer: http.client.HTTPResponse | None = None
-        self._closed = False
         self._url = ""
         self._done = 0
 
@@ -103,14 +49,15 @@ class Fetch:
         """
         parts = checked_url(url)
         for _ in range(self._max_redirects + 1):
-            self._url = _shown(parts)
-            answer = self._request(parts)
+            self._url = shown(parts)
+            with self._errors():
+                answer = self._line.ask(parts, allow_private=self._allow_private, timeout_s=self._timeout_s)
             if answer.status not in REDIRECTS:
                 self._check(answer)
+                self._answer = answer
                 return
-            parts = self._next(parts, answer)
-            self._hang_up()
-        raise StoreError(f"more than {self._max_redirects} redirects", operation="fetch", key=_shown(checked_url(url)))
+            parts = redirected(parts, answer.headers.get("Location", ""))
+        raise StoreError(f"more than {self._max_redirects} redirects", operation="fetch", key=shown(checked_url(url)))
 
     def read(self, limit: int) -> bytes:
         """Return what has come, at most ``limit`` bytes; waits for the first. Empty at the end.
@@ -133,44 +80,7 @@ class Fetch:
 
     def close(self) -> None:
         """End the connection for good; a thread that waits in ``open`` or ``read`` returns from it. Idempotent."""
-        self._closed = True
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-        if self._answer is not None:
-            self._answer.close()  # which holds the connection's file once the head has been read
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._socket = self._answer = None
-
-    def _request(self, parts: SplitResult) -> http.client.HTTPResponse:
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        addresses = permitted_addresses(host, port, allow_private=self._allow_private)
-        self._connection = _PinnedConnection(parts, addresses, self._timeout_s)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with self._errors():
-            self._connection.connect()
-            self._socket = self._connection.sock
-            if self._closed:  # by another thread, which had no socket yet to shut
-                self._hang_up()
-                raise ConnectionAbortedError("closed while connecting")
-            self._connection.request("GET", target, headers={"User-Agent": "penstock", "Connection": "close"})
-            self._answer = self._connection.getresponse()
-        return self._answer
-
-    def _next(self, parts: SplitResult, answer: http.client.HTTPResponse) -> SplitResult:
-        location = answer.headers.get("Location", "")
-        try:
-            following = checked_url(urljoin(parts.geturl(), location))
-        except ValueError as error:
-            raise ConfigurationError(f"'{self._url}' redirects to no URL that can be fetched: {error}") from error
-        if parts.scheme == "https" and following.scheme == "http":
-            raise ConfigurationError(f"'{self._url}' redirects from https to http, to '{_shown(following)}'")
-        return following
+        self._line.close()
 
     def _check(self, answer: http.client.HTTPResponse) -> None:
         status = answer.status

@@ -3,7 +3,9 @@
 import logging
 import sys
 import threading
+from functools import partial
 
+import anyio
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -11,7 +13,7 @@ from pydantic import ValidationError
 from penstock.errors import BadData, ConfigurationError, MissingDependency
 from penstock.nodes.flow.script import MAX_SCRIPT_BYTES, ScriptConfig
 from penstock.packets import Audio, Binary, Codec, Custom, EncodedAudio, PacketMeta, Segment, Text, Transcription
-from support.media import through
+from penstock.testing import run_node
 
 META = PacketMeta(5, 20_000, 1, True)
 PACKETS = [
@@ -22,6 +24,10 @@ PACKETS = [
     EncodedAudio(b"abc", Codec("opus", 48_000, 2), META),
     Audio(np.zeros((480, 2), np.float32), 48_000, META),
 ]
+
+
+def through(kind, packets, **params):
+    return anyio.run(partial(run_node, kind, packets, **params))
 
 
 def run(body, *packets, **params):
@@ -126,7 +132,10 @@ def test_what_a_script_tells_and_logs_is_bounded():
         ("return process(packet);", "Maximum call stack"),
         ("throw new Error('boo');", "Error: boo at process"),
         ("return missing;", "missing is not defined"),
-        ("return fetch('http://127.0.0.1/');", "fetch is not available to scripts"),
+        (
+            "return fetch('http://127.0.0.1/');",
+            "Error: Blocked: Global allowlist is empty; to allow fetch, start the run with --allow-fetch",
+        ),
         ("const a = {}; a.a = a; return a;", "circular"),
     ],
 )
@@ -170,11 +179,10 @@ def test_a_script_that_cannot_be_loaded_is_known_before_a_packet_flows(script, r
 
 
 def test_no_thread_is_left():
-    before = threading.active_count()
     run("return packet;", Text("x"))
     with pytest.raises(ConfigurationError):
         through("core::script", [], script="(")
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("penstock-script")]
 
 
 # -- where it comes from ------------------------------------------------------------------------------
@@ -203,7 +211,8 @@ def test_a_file_that_is_no_script_is_an_error_that_says_why(tmp_path, data, reas
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "quickjs", None)
-    monkeypatch.delitem(sys.modules, "penstock.nodes.flow.engine_quickjs", raising=False)
+    for module in ("engine_quickjs", "machine_quickjs"):
+        monkeypatch.delitem(sys.modules, f"penstock.nodes.flow.{module}", raising=False)
     with pytest.raises(MissingDependency, match=r"pip install 'penstock\[script\]'"):
         run("return packet;")
 
@@ -215,7 +224,12 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
         {"script": " "},
         {"script": "x", "script_path": "y"},
         {"script": "x", "timeout_ms": 0},
-        {"script": "x", "headers": [{"secret": "s", "header": "h"}]},
+        {"script": "x", "headers": [{"secret": "s"}]},
+        {"script": "x", "headers": [{"secret": "s", "header": "a b"}]},
+        {"script": "x", "headers": [{"secret": "s", "header": "h", "template": "no place"}]},
+        {"script": "x", "headers": [{"secret": "s", "header": "h", "template": "{}\n"}]},
+        {"script": "x", "allow_fetch": ["example.com"]},
+        {"script": "x", "allow_fetch": ["FETCH:https://example.com"]},
         {"script": "x", "language": "lua"},
     ],
 )
