@@ -2,8 +2,10 @@
 
 A chunk is sent as soon as it is certain that it ends, which takes the character after its last mark; the rest follows
 at the end of the input. White space at both ends of a chunk is dropped, everything else stays. The chunks depend on
-the text alone, not on how it is spread over packets, nor where bytes of one character fall into two (RFC 3629). What is
-tuned holds for the text that no chunk has been made of yet.
+the text alone, not on how it is spread over packets, nor where bytes of one character fall into two (RFC 3629). But
+a Text packet of several words is taken for a message: where it ends at a mark, its last chunk does too, so that an
+answer is spoken when it is there and not when the next one comes. What is tuned holds for the text that no chunk has
+been made of yet.
 """
 
 from __future__ import annotations
@@ -92,7 +94,10 @@ class TextChunker(Transform[TextChunkerConfig]):
         if self._at_start and added:
             self._at_start = False
             added = added.removeprefix("\ufeff")  # the byte order mark that some editors write
-        return self._chunks(added)
+        chunks = self._chunks(added)
+        if isinstance(packet, Text) and len(added.split(maxsplit=2)) > 1:
+            chunks = self._end_message(chunks)
+        return chunks
 
     def finish(self) -> list[Packet] | None:
         """Return what is left, as one chunk.
@@ -132,6 +137,15 @@ class TextChunker(Transform[TextChunkerConfig]):
             start = _skip_white_space(text, start + length)
         self._text = text[start:]
         return chunks or None
+
+    def _end_message(self, chunks: list[Packet] | None) -> list[Packet] | None:
+        """Make a chunk of what is held, if it ends at a mark."""
+        text = self._text.rstrip()
+        # A capital letter after it can only begin a sentence.
+        if self.config.split_mode == "words" or not text or self._cut(f"{text} A") != len(text):
+            return chunks
+        self._text = ""
+        return [*(chunks or []), Text(text)]
 
     def _cut(self, window: str) -> int | None:
         if self.config.split_mode == "words":

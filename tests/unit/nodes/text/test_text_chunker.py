@@ -94,9 +94,9 @@ def test_words_are_grouped(count, expected):
 
 def test_a_sentence_is_sent_as_soon_as_the_next_character_is_known():
     chunker = TextChunker(TextChunkerConfig(min_length=1))
-    assert chunker.process(Text("It is 3.")) is None
-    assert chunker.process(Text("5 now.")) is None
-    assert chunker.process(Text(" ")) == [Text("It is 3.5 now.")]
+    assert chunker.process(Binary(b"It is 3.")) is None
+    assert chunker.process(Binary(b"5 now.")) is None
+    assert chunker.process(Binary(b" ")) == [Text("It is 3.5 now.")]
     assert not chunker.finish()
 
 
@@ -243,3 +243,31 @@ def test_what_is_held_is_cut_by_the_new_rule():
     assert chunker.process(Text("one two three four")) is None
     chunker.tune(TextChunkerConfig(split_mode="words", chunk_words=2))
     assert [packet.text for packet in chunker.process(Text(" five"))] == ["one two", "three four"]
+
+
+@pytest.mark.parametrize(
+    ("packet", "leaves"),
+    [
+        ("It is warm in Rome.", True),
+        ('She said "It rains." ', True),
+        ("It is 21 degrees, or 22.", True),
+        ("今日は 良い天気です。", True),
+        ("One more, Dr.", False),  # an abbreviation: there is more to come
+        ("It is warm", False),
+        ("So be it.", False),  # shorter than min_length
+        ("Abracadabra.", False),  # one word may be a piece of a sentence, as language models send them
+    ],
+)
+def test_a_message_that_ends_at_a_mark_does_not_wait_for_the_next(packet, leaves):
+    chunker = TextChunker(TextChunkerConfig())
+    made = chunker.process(Text(packet)) or []
+    assert [chunk.text for chunk in made] == ([packet.strip()] if leaves else [])
+    after = chunker.process(Text(" Another begins here.")) or []
+    assert [chunk.text for chunk in [*made, *after, *(chunker.finish() or [])]][-1].endswith("Another begins here.")
+
+
+def test_a_message_leaves_in_the_chunks_it_would_have_been_cut_into():
+    chunker = TextChunker(TextChunkerConfig(split_mode="clauses", min_length=1))
+    made = chunker.process(Text("It is warm, and dry. No rain!")) or []
+    assert [chunk.text for chunk in made] == ["It is warm,", "and dry.", "No rain!"]
+    assert chunker.finish() == []
