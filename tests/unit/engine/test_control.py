@@ -297,6 +297,8 @@ async def test_a_node_is_closed_however_long_a_change_of_several_nodes_holds_it(
     class Held(Node[NoConfig]):
         closed = False
 
+        async def run(self, ctx) -> None: ...
+
         async def close(self) -> None:
             self.closed = True
 

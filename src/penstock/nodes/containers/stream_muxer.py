@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
@@ -72,9 +73,9 @@ class StreamMuxer(Transform[C]):
         self._shortened = False  # a gap could not be told
         self._previous = b""
 
+    @abstractmethod
     def open(self, packet: EncodedAudio) -> TrackOutput:
         """Begin a container with the stream of this packet; may refuse it."""
-        raise NotImplementedError
 
     def process(self, packet: EncodedAudio, /) -> list[Packet]:
         out: list[Packet] = []
