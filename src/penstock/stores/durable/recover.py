@@ -26,6 +26,7 @@ from penstock.stores.durable.locks import why_locked
 from penstock.stores.durable.plan import Recovered, Recovery, decide, history_of, plan_of, told
 from penstock.stores.durable.record import UploadRecord
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
+from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
 from penstock.stores.multipart.settle import drop_upload, find_committed, is_of_another
@@ -179,6 +180,10 @@ class _Upload:
         name.settle(key)
         await name.release()
         plan = plan_of(spool)
+        if plan is Recovery.MARKED:
+            marker = Marker(store, spool.token)
+            marker.resume(key)
+            await marker.settle_left()
         result = {
             "url": spool.record.url,
             "key": key,

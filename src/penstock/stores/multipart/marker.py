@@ -7,7 +7,7 @@ keeps none; a file system without user attributes is one.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from penstock.errors import AlreadyExists, NotFound, PermissionDenied, StoreError, describe
@@ -74,10 +74,17 @@ class Marker:
         """The object is there, and the one before is not: that one needs no mark any more."""
         if self._before:
             self._before = []
-            try:
+            with self._harmless():
                 await self._put()
-            except StoreError as error:
-                logger.info("'%s' still names the object before: %s", self.key, describe(error))
+
+    async def settle_left(self) -> None:
+        """The object is there, as another process has made it: so of the marker that it may have put."""
+        key = self._left or ""
+        with self._harmless():
+            record = _record(await self._read(key))
+            if record.get(MADE_BY) == self._token and record.pop(BEFORE, None):
+                properties = ObjectProperties(MEDIA_TYPE, {MADE_BY: self._token})
+                await self._store.put(key, [_joined(record, [])], properties)
 
     async def drop(self) -> None:
         """Take it back, as the object did not come; unless another has put one over it, or it may mark another's."""
@@ -102,6 +109,13 @@ class Marker:
         properties = ObjectProperties(MEDIA_TYPE, {MADE_BY: self._token})
         await self._store.put(key, [_joined(record, self._before)], properties, if_absent=if_absent)
         self._stands = True
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            logger.info("'%s' may still name the object before: %s", self.key or self._left, describe(error))
 
     async def _read(self, key: str) -> str | None:
         """What is there; None if nothing is."""
