@@ -88,6 +88,8 @@ def test_a_pipeline_with_errors_has_those_that_are_shown(snippet):
 class Anything(Node[NoConfig]):
     """Stands before every example."""
 
+    async def run(self, ctx): ...
+
 
 def around(example):
     """The example of a kind in the least pipeline that it fits."""

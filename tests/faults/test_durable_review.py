@@ -1,6 +1,7 @@
 """What a durable upload does where two things go wrong at once: none may cost bytes, or somebody else's object."""
 
 import errno
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -125,6 +126,18 @@ async def test_a_mark_of_an_object_that_was_never_made_goes_when_another_process
     found = await recover_all(state, store, decisions={"t": Recovery.ABORTED})
     assert [one.outcome for one in found] == [Recovery.ABORTED]
     assert store.read(KEY + MARKER_SUFFIX) == before
+
+
+async def test_a_mark_of_an_object_that_was_there_before_goes_when_ours_is_found_to_be_made(state, store):
+    theirs = b'{"penstock-upload": "theirs"}'
+    await store.put(KEY + MARKER_SUFFIX, [theirs])
+    await leave(state, store, 25, hasty())
+    silent = FaultLayer(store, FaultScript(complete=["lost"], head=["503"] * 500))
+    assert [one.outcome for one in await recover_all(state, silent)] == [Recovery.KEPT]
+    assert b"theirs" in store.read(KEY + MARKER_SUFFIX)  # nobody knows yet whether ours is there
+    assert [one.outcome for one in await recover_all(state, store)] == [Recovery.MARKED]
+    record = json.loads(store.read(KEY + MARKER_SUFFIX))
+    assert (record["penstock-upload"], record["size"], "before" in record) == ("t", 25, False)
 
 
 async def test_what_is_recovered_in_parts_says_itself_that_it_is_incomplete(state, store):

@@ -1,7 +1,8 @@
 """``--control``: messages for a run, a line each, from standard input or through a Unix socket.
 
 Any number of programs may talk through the socket, one after the other or at the same time; each gets the answers to
-its own messages, in their order. Only the user who started the run may connect.
+its own messages, in their order, also to those that it has sent when the run ends. Only the user who started the run
+may connect.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from anyio.abc import SocketAttribute
 
 from penstock.cli.console import emit, silence
 from penstock.cli.request import STDIO, ByteReceiver
@@ -34,6 +36,9 @@ __all__ = ["controlled"]
 
 RETRY_S: Final = 0.1
 """Until another connection is tried after one that could not be had."""
+
+GRACE_S: Final = 1.0
+"""How long the end of the run waits for programs that do not read their answers."""
 
 
 @asynccontextmanager
@@ -58,11 +63,13 @@ async def controlled(run: Run, where: str | None, stream: TextIO) -> AsyncIterat
     else:
         async with await _listen(Path(where)) as listener, anyio.create_task_group() as tasks:
             made = os.lstat(where)
-            tasks.start_soon(_serve, run, listener)
+            port = _Port(run, listener)
+            tasks.start_soon(port.serve)
             try:
                 yield
             finally:
                 _remove(Path(where), made)
+            await port.end()
             tasks.cancel_scope.cancel()
 
 
@@ -121,31 +128,56 @@ async def _follow_standard_input(run: Run, stream: TextIO) -> None:
     await _follow(run, ByteReceiver(sys.stdin.buffer, "standard input").read, reply)
 
 
-async def _serve(run: Run, listener: SocketListener) -> None:
-    """Follow whoever connects. Where no connection can be had, for lack of descriptors, the run goes on without it."""
-    async with anyio.create_task_group() as clients:
-        while True:
+class _Port:
+    """The socket of a run, and all who are connected to it."""
+
+    def __init__(self, run: Run, listener: SocketListener) -> None:
+        self._run = run
+        self._listener = listener
+        self._clients: set[SocketStream] = set()
+        self._ended = anyio.Event()
+
+    async def serve(self) -> None:
+        """Follow whoever connects, until the end; without descriptors for more connections the run goes on."""
+        async with anyio.create_task_group() as clients:
+            with suppress(anyio.ClosedResourceError):
+                while True:
+                    try:
+                        client = await self._listener.accept()
+                    except anyio.BrokenResourceError:
+                        await anyio.sleep(RETRY_S)
+                    else:
+                        self._clients.add(client)
+                        clients.start_soon(self._follow_client, client)
+        self._ended.set()
+
+    async def end(self) -> None:
+        """Accept and read nothing more, and let the answers go out to what was asked.
+
+        Nothing that waits for the kernel is cancelled: news of a client in the same turn of the loop would meet a
+        future that is done, and asyncio would complain.
+        """
+        await self._listener.aclose()
+        for client in self._clients:
+            with suppress(OSError):  # it has gone
+                client.extra(SocketAttribute.raw_socket).shutdown(socket.SHUT_RD)  # noqa: S610 - no database
+        with anyio.move_on_after(GRACE_S):
+            await self._ended.wait()
+
+    async def _follow_client(self, client: SocketStream) -> None:
+        async def read() -> bytes:
             try:
-                client = await listener.accept()
-            except anyio.BrokenResourceError:
-                await anyio.sleep(RETRY_S)
-            else:
-                clients.start_soon(_follow_client, run, client)
+                return await client.receive()
+            except anyio.EndOfStream:
+                return b""
 
+        async def reply(made: dict[str, Any]) -> None:
+            await client.send(json.dumps(made, default=str).encode() + b"\n")
 
-async def _follow_client(run: Run, client: SocketStream) -> None:
-    async def read() -> bytes:
-        try:
-            return await client.receive()
-        except anyio.EndOfStream:
-            return b""
-
-    async def reply(made: dict[str, Any]) -> None:
-        await client.send(json.dumps(made, default=str).encode() + b"\n")
-
-    async with client:
-        with suppress(anyio.BrokenResourceError):  # it has gone without a word
-            await _follow(run, read, reply)
+        async with client:
+            with suppress(anyio.BrokenResourceError):  # it has gone without a word
+                await _follow(self._run, read, reply)
+            self._clients.discard(client)
 
 
 async def _follow(

@@ -14,6 +14,7 @@ from penstock.nodes.objects.durability import DurabilityParameters
 from penstock.stores.durable import StateDirectory
 from penstock.stores.durable.recover import Recovered, Recovery, recover
 from penstock.stores.durable.reopen import open_recorded
+from penstock.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -152,16 +153,26 @@ class _Beside:
         self._tell = tell
 
     async def run(self) -> None:
+        """Recover; what goes wrong there is nothing that may end the work beside it."""
         try:
             with suppress(OSError, ConfigurationError):
-                async with aclosing(recover(self._state, open_recorded)) as outcomes:
-                    async for one in outcomes:
-                        if one.outcome is not Recovery.BUSY:
-                            self._tell(one)
-                        if self.ending:
-                            return
+                await self._recover()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, or of an ill-behaved store
+            logger.error(
+                "recovering beside the run broke off; what is left in %s, `penstock recover` finishes",
+                self._state.path,
+                exc_info=error,
+            )
         finally:
             self.done.set()
+
+    async def _recover(self) -> None:
+        async with aclosing(recover(self._state, open_recorded)) as outcomes:
+            async for one in outcomes:
+                if one.outcome is not Recovery.BUSY:
+                    self._tell(one)
+                if self.ending:
+                    return
 
 
 def is_durable(config: object) -> TypeGuard[DurabilityParameters]:

@@ -6,12 +6,13 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from penstock.cli.console import Exit, emit, fail, say
 from penstock.engine.overrides import parse_value
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, RunError
 
 __all__ = ["tune_command"]
 
@@ -26,8 +27,10 @@ def tune_command(path: Path, changes: tuple[str, ...], *, as_json: bool) -> None
     try:
         made = _ask(path, message)
     except OSError as error:
-        failure = f"{path}: {error.strerror or error}: no pipeline listens there (run it with --control {path})"
+        failure = f"{path}: {error.strerror}: no pipeline listens there (run it with --control {path})"
         fail(failure, as_json=as_json)
+    except RunError as error:
+        fail(f"{path}: {error}", as_json=as_json)
     if as_json:
         emit(made)
     if not made["ok"]:
@@ -61,15 +64,19 @@ def _ask(path: Path, message: dict[str, Any]) -> dict[str, Any]:
     """Send a message and wait for its answer.
 
     Raises:
-        OSError: nobody listens, or the run is over.
+        OSError: nobody listens.
+        RunError: the run ended before it had answered.
     """
+    line = b""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.fspath(path))
-        connection.sendall(json.dumps(message, default=str).encode() + b"\n")
-        with connection.makefile("rb") as lines:
-            line = lines.readline()
+        with suppress(OSError):  # it has hung up
+            connection.sendall(json.dumps(message, default=str).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                line = lines.readline()
     if not line.endswith(b"\n"):
-        raise OSError("the run has ended")
+        done = "whether it was tuned is not known" if message["action"] == "tune" else "nothing can be shown of it"
+        raise RunError(f"the run ended before it answered: {done}")
     made: dict[str, Any] = json.loads(line)
     return made
 

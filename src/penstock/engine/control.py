@@ -45,8 +45,8 @@ class Control:
     async def tune(self, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Set parameters of one or several nodes: ``{"volume": {"gain": 0.5}}``.
 
-        Waits until the run's nodes are ready, and until those concerned are between two packets: for a node that works
-        in a thread, that is when the packets it has taken are done.
+        Waits until the run's nodes are ready, and, unless all of it is in force already, until those concerned are
+        between two packets: for a node that works in a thread, that is when the packets it has taken are done.
 
         Returns:
             Of each node all parameters that can be set while it runs, with the values now in force.
@@ -56,13 +56,14 @@ class Control:
             RunError: the run is over.
         """
         await self._wait()
-        self._plan(changes)  # what is wrong anyhow need not wait for a node
-        async with AsyncExitStack() as held:
-            for unit in self._units:
-                if any(record.node_id in changes for record in unit.records):
-                    await held.enter_async_context(unit.steady)
-            tunings = self._plan(changes)
-            self._apply(tunings)
+        tunings = self._plan(changes)  # what is wrong anyhow, or in force already, need not wait for a node
+        if any(tuning.after != tuning.before for tuning in tunings):
+            async with AsyncExitStack() as held:
+                for unit in self._units:
+                    if any(record.node_id in changes for record in unit.records):
+                        await held.enter_async_context(unit.steady)
+                tunings = self._plan(changes)
+                self._apply(tunings)
         return {tuning.node: self._in_force(tuning.node) for tuning in tunings}
 
     async def show(self) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.engine.report import nearest
@@ -37,7 +38,9 @@ async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
     if len(text) > MAX_MESSAGE:
         return refusal(f"a message has at most {MAX_MESSAGE} bytes")
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except _NoNumber as error:
+        return refusal(f"{str(error)[:80]}: is no number of JSON, or too large")
     except (ValueError, RecursionError):
         return refusal('a message is a JSON object on one line, such as {"action": "show"}')
     if not isinstance(message, dict):
@@ -72,6 +75,21 @@ async def _do(run: Run, action: str, message: Mapping[str, Any]) -> dict[str, An
         return {"nodes": await run.control.show()}
     run.stop("control")
     return {}
+
+
+class _NoNumber(ValueError):
+    """A number that an answer could not repeat."""
+
+
+def _no_number(name: str) -> float:
+    raise _NoNumber(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise _NoNumber(text)
+    return number
 
 
 def _what_is_wrong(message: Mapping[str, Any]) -> str:

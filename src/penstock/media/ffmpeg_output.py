@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ __all__ = ["FFmpegFile", "FFmpegOutput", "FFmpegStream", "pieces_of"]
 _SKIP: Final = packet_sidedata_type_from_literal("skip_samples")
 
 
-class FFmpegOutput:
+class FFmpegOutput(ABC):
     """What both shapes share: one track, whose packets follow each other without gaps."""
 
     def __init__(self, target: str | _Sink, container: str, codec: Codec, options: dict[str, str]) -> None:
@@ -71,9 +72,9 @@ class FFmpegOutput:
         """Return the bytes that can leave now."""
         return b""
 
+    @abstractmethod
     def finish(self, piece_size: int) -> Iterator[bytes]:
         """Complete the file and give the bytes that remain, in pieces of at most ``piece_size``."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Free everything and leave nothing behind; may come at any time, also twice."""

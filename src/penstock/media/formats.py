@@ -18,16 +18,19 @@ TELLING_BYTES: Final = 189
 
 _TS_PACKET: Final = 188
 _TS_SYNC: Final = 0x47
-_MAGIC: Final = (
-    (0, b"OggS", "ogg"),
-    (8, b"WAVE", "wav"),
-    (0, b"fLaC", "flac"),
-    (0, b"ID3", "mp3"),
-    (0, b"\x1aE\xdf\xa3", "matroska"),
-    (4, b"ftyp", "mp4"),
-    (4, b"styp", "mp4"),
-    (4, b"moov", "mp4"),
-    (4, b"moof", "mp4"),
+_MAGIC: Final = (  # where it stands, what, the name of the format if it is one of FORMATS, and what people call it
+    (0, b"OggS", "ogg", "Ogg"),
+    (8, b"WAVE", "wav", "RIFF/WAV"),
+    (0, b"fLaC", "flac", "FLAC"),
+    (0, b"ID3", "mp3", "MP3 (an ID3 tag)"),
+    (0, b"\x1aE\xdf\xa3", "matroska", "WebM or Matroska"),
+    (4, b"ftyp", "mp4", "MP4"),
+    (4, b"styp", "mp4", "MP4"),
+    (4, b"moov", "mp4", "MP4"),
+    (4, b"moof", "mp4", "MP4"),
+    (0, b"RIFF", None, "RIFF"),
+    (0, b"\x1f\x8b", None, "gzip"),
+    (0, b"PK\x03\x04", None, "a ZIP archive"),
 )
 
 
@@ -36,9 +39,9 @@ def detect(data: Buffer) -> str | None:
 
     WebM is reported as ``matroska``, whose subset it is, and everything after an ID3 tag as ``mp3``.
     """
-    for start, magic, name in _MAGIC:
-        if data[start : start + len(magic)] == magic:
-            return name
+    name, _ = _known(data)
+    if name is not None:
+        return name
     if len(data) > _TS_PACKET and data[0] == data[_TS_PACKET] == _TS_SYNC:
         return "mpegts"
     if len(data) > 1 and data[0] == 0xFF:
@@ -51,19 +54,9 @@ def detect(data: Buffer) -> str | None:
 
 def sniff(data: Buffer) -> str:
     """Say in a few words what bytes that are not of the format expected look like."""
-    for start, magic, name in (
-        (0, b"OggS", "Ogg"),
-        (8, b"WAVE", "RIFF/WAV"),
-        (4, b"ftyp", "MP4"),
-        (0, b"fLaC", "FLAC"),
-        (0, b"ID3", "MP3 (an ID3 tag)"),
-        (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
-        (0, b"RIFF", "RIFF"),
-        (0, b"\x1f\x8b", "gzip"),
-        (0, b"PK\x03\x04", "a ZIP archive"),
-    ):
-        if data[start : start + len(magic)] == magic:
-            return f"this is {name}"
+    _, words = _known(data)
+    if words is not None:
+        return f"this is {words}"
     if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
         return "this is MP3 or AAC (an MPEG frame)"
     opening = bytes(data[:16])
@@ -71,3 +64,11 @@ def sniff(data: Buffer) -> str:
     if all(character.isprintable() or character.isspace() for character in text) and "\ufffd" not in text:
         return f"this is text starting {text!r}"
     return f"the bytes {opening.hex(' ')} stand"
+
+
+def _known(data: Buffer) -> tuple[str | None, str | None]:
+    """The format of bytes that begin with one of the known marks, and its words."""
+    for start, magic, name, words in _MAGIC:
+        if data[start : start + len(magic)] == magic:
+            return name, words
+    return None, None

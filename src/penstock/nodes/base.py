@@ -10,6 +10,8 @@ checking a pipeline stays fast.
 
 from __future__ import annotations
 
+import inspect
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -76,7 +78,7 @@ class NoConfig(LenientConfig):
 C = TypeVar("C", bound=NodeConfig)
 
 
-class _Described(Generic[C]):
+class _Described(ABC, Generic[C]):
     """What both shapes share: kind, pins, configuration."""
 
     kind: ClassVar[str] = ""
@@ -142,9 +144,9 @@ class Transform(_Described[C]):
     def prepare(self, ctx: NodeContext) -> None:
         """Load libraries and open codecs; runs in a worker thread before any packet flows. May raise."""
 
+    @abstractmethod
     def process(self, packet: Any, /) -> Packet | list[Packet] | None:
         """Turn one packet into none, one or several."""
-        raise NotImplementedError
 
     def finish(self) -> Iterable[Packet] | None:
         """Give what is still held back, lazily where it is much; called once, after the last packet of a clean end.
@@ -163,13 +165,13 @@ class Node(_Described[C]):
     async def prepare(self, ctx: NodeContext) -> None:
         """Check and open what the node needs, within seconds; runs before any packet flows. May raise."""
 
+    @abstractmethod
     async def run(self, ctx: NodeContext) -> None:
         """Do the node's work; return when the input has ended, or for a source when ``ctx.stopping`` is set.
 
         The engine then closes the outputs; if ``run`` raises, it fails them with that error instead. A node that
         may not return before something has happened (a sink with a passthrough: its commit) simply awaits it here.
         """
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Free what ``prepare`` took; called once, shielded from cancellation, however the run ended."""
@@ -192,9 +194,15 @@ def node(
         inputs: its input pins; a transform has exactly ``in``.
         outputs: its output pins; a transform has exactly ``out``.
         example: parameters of a valid example, for the documentation and the contract suite.
+
+    Raises:
+        TypeError: the class lacks a method that every node of its shape has, or has pins that its shape has not.
     """
 
     def decorate(cls: T) -> T:
+        if inspect.isabstract(cls):
+            shape = "Transform" if issubclass(cls, Transform) else "Node"
+            raise TypeError(f"{cls.__name__}: a {shape} needs a method {' and '.join(sorted(cls.__abstractmethods__))}")
         cls.kind = kind
         cls.inputs = tuple(inputs)
         cls.outputs = tuple(outputs)

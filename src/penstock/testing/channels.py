@@ -3,13 +3,15 @@
 Subclass ``ChannelContract`` in a test module and let ``make`` return a new channel::
 
     class TestMyChannel(ChannelContract):
-        def make(self, capacity=64, capacity_bytes=1 << 20):
+        @abstractmethod
+    def make(self, capacity=64, capacity_bytes=1 << 20):
             return MyChannel(capacity, capacity_bytes)
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import suppress
 
 import pytest
@@ -26,12 +28,12 @@ def packet(size: int = 1) -> Binary:
     return Binary(bytes(size))
 
 
-class ChannelContract:
+class ChannelContract(ABC):
     """Mix into a test class that has ``make``."""
 
+    @abstractmethod
     def make(self, capacity: int = 64, capacity_bytes: int = 1 << 20) -> Channel[Binary]:
         """Return a new, open channel with these bounds."""
-        raise NotImplementedError
 
     async def test_packets_arrive_in_order_and_then_the_end(self) -> None:
         channel = self.make()

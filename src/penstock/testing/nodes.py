@@ -125,12 +125,7 @@ def usual_case(node_class: NodeClass) -> NodeCase:
 
 
 class NodeContract:
-    """What every node keeps, of either shape."""
-
-    @pytest.fixture
-    def kind(self) -> str:
-        """The kind under test."""
-        raise NotImplementedError
+    """What every node keeps, of either shape; mix into a test class that has a fixture ``kind``."""
 
     @pytest.fixture
     def node_class(self, kind: str) -> NodeClass:

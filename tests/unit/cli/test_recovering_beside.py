@@ -105,3 +105,28 @@ async def test_no_state_directory_begins_another_upload_while_the_end_waits_for_
         assert (first.ending, second.ending) == (True, True)
         first.done.set()
         second.done.set()
+
+
+@pytest.mark.parametrize("where", ["in recovering", "in telling"])
+async def test_a_mistake_of_recovering_is_told_and_does_not_end_the_run_beside_it(
+    configs, work, monkeypatch, caplog, where
+):
+    async def broken(*_):
+        work.begun.set()
+        raise KeyError("a bug")
+        yield
+
+    def tell(_):
+        raise KeyError("a bug")
+
+    if where == "in recovering":
+        monkeypatch.setattr(module, "recover", broken)
+    work.go.set()
+    async with recovering(configs, anyio.Event(), tell):
+        await work.begun.wait()
+        await anyio.wait_all_tasks_blocked()
+        recorded = "to its end"
+    assert recorded == "to its end"
+    (record,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert f"what is left in {configs[0].state}, `penstock recover` finishes" in record.getMessage()
+    assert record.exc_info[0] is KeyError

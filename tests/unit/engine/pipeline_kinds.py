@@ -1,7 +1,7 @@
-"""A registry of small kinds for the tests of pipeline files."""
+"""A registry of small kinds for the tests of pipeline files, which are only looked at."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -72,53 +72,69 @@ class FieldsConfig(NodeConfig):
     fields: list[str] = Field([], description="Fields.")
 
 
+C = TypeVar("C", bound=NodeConfig)
+
+
+class Awaits(Node[C]):
+    """Ends at once."""
+
+    async def run(self, ctx): ...
+
+
+class Passes(Transform[C]):
+    """Gives what it gets."""
+
+    def process(self, packet, /):
+        return packet
+
+
 @node("test::source", outputs=[OutputPin("out", BINARY)])
-class Source(Node[NoConfig]):
+class Source(Awaits[NoConfig]):
     """Gives bytes."""
 
 
 @node("test::pass", inputs=[InputPin()], outputs=[OutputPin("out", PASSTHROUGH)])
-class Pass(Transform[NoConfig]):
+class Pass(Passes[NoConfig]):
     """Hands on."""
 
 
 @node("test::demuxer", inputs=[InputPin("in", (BINARY,))], outputs=[OutputPin("out", OPUS)])
-class Demuxer(Transform[LooseConfig]):
+class Demuxer(Passes[LooseConfig]):
     """Bytes to Opus."""
 
 
 @node("test::gain", inputs=[InputPin("in", (RAW,))], outputs=[OutputPin("out", RAW)], example={"gain": 2})
-class Gain(Transform[GainConfig]):
+class Gain(Passes[GainConfig]):
     """Louder."""
 
 
 @node("test::decoder", inputs=[InputPin("in", (OPUS,))], outputs=[OutputPin("out", RawAudioType(48000, 1))])
-class Decoder(Transform[NoConfig]):
+class Decoder(Passes[NoConfig]):
     """Opus to audio."""
 
 
 @node("test::mixer", inputs=[InputPin("in", (RAW,), Cardinality.DYNAMIC)], outputs=[OutputPin("out", RAW)])
-class Mixer(Node[NoConfig]):
+class Mixer(Awaits[NoConfig]):
     """Joins any number."""
 
 
 @node("test::muxer", inputs=[InputPin("in", (OPUS, BINARY)), InputPin("in_1")], outputs=[OutputPin("out", BINARY)])
-class Muxer(Node[NoConfig]):
+class Muxer(Awaits[NoConfig]):
     """Two fixed inputs."""
 
 
 @node("test::store", inputs=[InputPin()], example={"bucket": "b"})
-class Store(Node[StoreConfig]):
+class Store(Awaits[StoreConfig]):
     """A sink."""
 
 
 @node("test::splitter", inputs=[InputPin()], outputs=[OutputPin("audio/data", BINARY), OutputPin("video/data", BINARY)])
-class Splitter(Node[NoConfig]):
+class Splitter(Awaits[NoConfig]):
     """Two outputs with a slash in their names."""
 
 
 @node("streamkit::http_input", outputs=[OutputPin("out", BINARY)])
-class HttpInput(Node[FieldsConfig]):
+class HttpInput(Awaits[FieldsConfig]):
     """One pin a field."""
 
     @classmethod
@@ -129,12 +145,12 @@ class HttpInput(Node[FieldsConfig]):
 
 
 @node("streamkit::http_output", inputs=[InputPin("in", (BINARY,))])
-class HttpOutput(Node[NoConfig]):
+class HttpOutput(Awaits[NoConfig]):
     """The answer."""
 
 
 @node("transport::moq::peer", inputs=[InputPin()], outputs=[OutputPin("audio/data", OPUS)])
-class Peer(Node[LooseConfig]):
+class Peer(Awaits[LooseConfig]):
     """Both sides face the network."""
 
 

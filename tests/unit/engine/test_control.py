@@ -103,6 +103,18 @@ async def test_what_is_in_force_already_is_no_change():
     assert control.replies[0] == control.replies[1]
 
 
+async def test_what_is_in_force_already_waits_for_no_node():
+    async def control(run: Run) -> None:
+        await collected(10)
+        (unit,) = [one for one in run.control._units if "a" in [record.node_id for record in one.records]]
+        async with unit.steady:  # as while a thread is in it
+            with anyio.fail_after(5):
+                assert (await run.control.tune({"a": {"mark": 0}}))["a"]["mark"] == 0
+        run.stop("test")
+
+    assert (await run_text(pipeline(), control=control)).ok
+
+
 ONLY = "only mark, password and trouble can"
 
 
@@ -296,6 +308,8 @@ async def test_a_change_to_a_run_that_was_cancelled_from_outside_does_not_wait_f
 async def test_a_node_is_closed_however_long_a_change_of_several_nodes_holds_it(monkeypatch):
     class Held(Node[NoConfig]):
         closed = False
+
+        async def run(self, ctx) -> None: ...
 
         async def close(self) -> None:
             self.closed = True

@@ -1,13 +1,13 @@
 import time
 
 import pytest
-from pipeline_kinds import checked, lines, parsed, registry
+from pipeline_kinds import Awaits, checked, lines, parsed, registry
 
 from penstock.engine.graph import Edge, EdgeMode, Graph, check
 from penstock.engine.load import check_text
 from penstock.engine.needs import Need
 from penstock.engine.spec import NodeSpec, PipelineSpec
-from penstock.nodes.base import NoConfig, Node, node
+from penstock.nodes.base import NoConfig, node
 from penstock.pins import InputPin
 
 DIAMOND = """
@@ -139,7 +139,7 @@ def test_a_dynamic_pin_takes_its_whole_family(needs):
 
 def test_a_list_too_long_for_its_one_pin_is_said_once_whichever_entry_fits():
     @node("test::zero", inputs=[InputPin("in_0")])
-    class Zero(Node[NoConfig]):
+    class Zero(Awaits[NoConfig]):
         """Its pin is called as the first of a list."""
 
     kinds = registry()

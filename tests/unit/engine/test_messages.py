@@ -86,3 +86,15 @@ async def test_a_message_of_more_bytes_than_may_be_is_refused():
     made, _ = await answers(*(b'{"action": "show"}'.ljust(MAX_MESSAGE + more) for more in (-1, 0, 1)))
     assert [one["ok"] for one in made] == [True, True, False]
     assert made[2]["error"] == f"a message has at most {MAX_MESSAGE} bytes"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+@pytest.mark.parametrize("message", ['{"action": "show", "id": %s}', '{"action": "tune", "nodes": {"a": {"b": [%s]}}}'])
+async def test_a_number_that_no_answer_could_repeat_is_refused(message, number):
+    (made,), _ = await answers(message % number)
+    assert made == {"answer": None, "ok": False, "error": f"{number}: is no number of JSON, or too large"}
+
+
+async def test_a_number_of_any_other_size_is_repeated():
+    made, _ = await answers('{"action": "show", "id": [1e308, -0.0, 12345678901234567890]}')
+    assert made[0]["id"] == [1e308, -0.0, 12345678901234567890]

@@ -45,6 +45,8 @@ class Many(Node[ManyConfig]):
     Reference: none.
     """
 
+    async def run(self, ctx): ...
+
 
 @pytest.mark.parametrize(
     ("name", "kind", "default"),

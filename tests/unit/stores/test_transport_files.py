@@ -175,7 +175,7 @@ async def test_what_was_not_sent_of_a_file_is_thrown_away_with_the_request(lying
     assert ends == ["a reset"]
 
 
-async def test_a_socket_forgets_what_it_holds_of_a_file_even_if_the_process_ends_and_only_until_the_answer(
+async def test_a_socket_forgets_what_it_holds_of_a_file_even_if_the_process_ends_and_until_the_request_succeeds(
     lying, monkeypatch
 ):
     during, ends = [], []
@@ -197,3 +197,28 @@ async def test_a_socket_forgets_what_it_holds_of_a_file_even_if_the_process_ends
         await transport.aclose()
     assert set(during) == {(1, 0)}
     assert ends == [b""]
+
+
+@pytest.mark.parametrize("size", [PAGE, BIG], ids=["all was sent", "the rest was not sent"])
+async def test_a_refusal_says_nothing_of_the_bytes_which_are_thrown_away(lying, size):
+    """It may come from a server that has read the head alone: what the socket holds must not go out any more."""
+    refused = threading.Event()
+    ends = []
+
+    def script(peer):
+        peer.head()
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        refused.wait(10)
+        try:
+            while peer.file.read1(1 << 20):
+                pass
+            ends.append("a clean end")
+        except ConnectionResetError:
+            ends.append("a reset")
+
+    with talking(script) as (_, transport):
+        answer = await transport.request("PUT", "/", {}, [lying(bytes(size))])
+        assert answer.status == 413
+        await transport.aclose()
+        refused.set()
+    assert ends == ["a reset"]

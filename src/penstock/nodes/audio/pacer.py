@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from anyio import CancelScope, current_time
+from anyio import current_time
 from pydantic import Field, model_validator
 
 from penstock.nodes.audio.timeline import Timeline
-from penstock.nodes.base import TUNABLE, LenientConfig, Node, node
-from penstock.nodes.flow.schedule import Schedule, seconds_of
+from penstock.nodes.base import Node, node
+from penstock.nodes.flow.schedule import Pace, PacedConfig
 from penstock.packets import Audio
 from penstock.pins import InputPin, OutputPin, RawAudioType
 
@@ -30,17 +30,9 @@ __all__ = ["AudioPacer", "AudioPacerConfig"]
 SILENT_FRAMES_A_SECOND = 50
 
 
-class AudioPacerConfig(LenientConfig):
+class AudioPacerConfig(PacedConfig):
     """How fast audio is played, and what fills its gaps."""
 
-    speed: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="1 is real time, 2 twice as fast.",
-        allow_inf_nan=False,
-        json_schema_extra=TUNABLE,
-    )
     buffer_size: int = Field(32, ge=1, le=4096, description="Packets that are taken in ahead of their time at most.")
     generate_silence: bool = Field(
         True, strict=True, description="Play silence when a packet is due and none has come."
@@ -68,29 +60,26 @@ class AudioPacer(Node[AudioPacerConfig]):
 
     def __init__(self, config: AudioPacerConfig) -> None:
         super().__init__(config)
-        self._schedule = Schedule(config.speed)
-        self._until_due: CancelScope | None = None  # of the last wait
+        self._pace = Pace(config.speed)
 
     def tune(self, config: AudioPacerConfig) -> None:
         """Go on at another speed; the packet or the silence that waits for its time waits by it too."""
         self.config = config
-        self._schedule.set_speed(config.speed, current_time())
-        if self._until_due is not None:
-            self._until_due.deadline = self._schedule.due_s
+        self._pace.set_speed(config.speed)
 
     async def run(self, ctx: NodeContext) -> None:
         """Play until the input ends."""
         received, output = ctx.input(), ctx.output()
-        schedule, timeline = self._schedule, Timeline()
+        pace, timeline = self._pace, Timeline()
         silence = self._initial_silence()
         if silence is not None:
-            schedule.arrived(current_time(), current_time())
+            pace.arrived(current_time())
         while True:
             packets: Sequence[Packet] | None = None
             fills = silence is not None and not ctx.stopping.is_set()
             asked = current_time()
             if fills:
-                with CancelScope(deadline=schedule.due_s) as self._until_due:
+                with pace.until_due():
                     packets = await received.receive_many(self.config.buffer_size)
             else:
                 packets = await received.receive_many(self.config.buffer_size)
@@ -100,16 +89,14 @@ class AudioPacer(Node[AudioPacerConfig]):
             elif not packets:
                 return
             elif not fills:
-                schedule.arrived(asked, current_time())
+                pace.arrived(asked)
             for packet in packets:
                 assert isinstance(packet, Audio)  # noqa: S101 - the pin takes nothing else
-                if schedule.due_s > current_time():
-                    with CancelScope(deadline=schedule.due_s) as self._until_due:
-                        await ctx.stopping.wait()
+                await pace.wait(ctx.stopping)
                 timeline.begin(packet.meta.timestamp_us)
                 meta = timeline.advance(packet.frames, packet.sample_rate_hz)
                 await output.send(Audio(packet.samples, packet.sample_rate_hz, meta))
-                schedule.played(seconds_of(packet))
+                pace.played(packet)
             silence = self._silence_like(packets[-1])
 
     def _initial_silence(self) -> Audio | None:

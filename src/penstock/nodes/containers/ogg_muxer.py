@@ -66,7 +66,8 @@ class OggMuxer(Transform[OggMuxerConfig]):
     def prepare(self, ctx: NodeContext) -> None:
         self._ctx = ctx
         self._page_samples = self.config.page_duration_ms * RATE_HZ // 1000
-        self._codec: Codec | None = None
+        self._source: Codec | None = None  # of the input
+        self._codec: Codec | None = None  # of the stream that is written
         self._previous: Buffer = b""
         self._serial = self.config.stream_serial
         self._clock = SampleClock(RATE_HZ)
@@ -82,8 +83,14 @@ class OggMuxer(Transform[OggMuxerConfig]):
         if not samples:
             self._ctx.errored()
             return out
-        for one in self._segments.split(packet, samples):
-            self._put(one, packet_samples(one.data), out)
+        if packet.codec is not self._source:
+            self._source = packet.codec
+            self._gaps = GapMeter()
+        missing = self._gaps.missing(packet, samples)
+        *run_up, last = self._segments.split(packet, samples)
+        for one in run_up:  # what is missing among them has been told in the stretch before
+            self._put(one, packet_samples(one.data), 0, out)
+        self._put(last, samples, missing, out)
         return out
 
     def finish(self) -> list[Packet]:
@@ -95,7 +102,7 @@ class OggMuxer(Transform[OggMuxerConfig]):
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _put(self, packet: EncodedAudio, samples: int, out: list[Packet]) -> None:
+    def _put(self, packet: EncodedAudio, samples: int, missing: int, out: list[Packet]) -> None:
         data = packet.data
         pages = b""
         if packet.codec is not self._codec:
@@ -104,7 +111,6 @@ class OggMuxer(Transform[OggMuxerConfig]):
                 out.append(self._binary(self._flush(last=True), start))
                 self._serial = (self._serial + 1) & 0xFFFFFFFF
             pages = self._begin(packet)
-        missing = self._gaps.missing(packet, samples)
         self._clock.follow(packet.meta.timestamp_us, self._written + self._held + missing)
         start = self._written
         if missing:
@@ -129,7 +135,6 @@ class OggMuxer(Transform[OggMuxerConfig]):
         self._codec = codec
         self._boundary = True
         self._writer = PageWriter(self._serial)
-        self._gaps = GapMeter()
         self._granule = 0
         self._previous = packet.data
         for header in (head.build(), build_tags(f"penstock {__version__}", codec.tags)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from penstock.errors import BadData
@@ -62,7 +63,8 @@ class StreamMuxer(Transform[C]):
 
     def prepare(self, ctx: NodeContext) -> None:
         self._ctx = ctx
-        self._codec: Codec | None = None
+        self._source: Codec | None = None  # of the input
+        self._codec: Codec | None = None  # of the container
         self._segments = Segments(self.segment_seconds, run_up=self.tells_run_in)
         self._clock: SampleClock | None = None
         self._position = 0  # samples that were put in
@@ -71,9 +73,9 @@ class StreamMuxer(Transform[C]):
         self._shortened = False  # a gap could not be told
         self._previous = b""
 
+    @abstractmethod
     def open(self, packet: EncodedAudio) -> TrackOutput:
         """Begin a container with the stream of this packet; may refuse it."""
-        raise NotImplementedError
 
     def process(self, packet: EncodedAudio, /) -> list[Packet]:
         out: list[Packet] = []
@@ -81,8 +83,11 @@ class StreamMuxer(Transform[C]):
         if not samples or not packet.size:
             self._ctx.errored()
             return out
-        for one in self._segments.split(packet, samples):
-            self._put(one, samples_of(one), out)
+        missing = self._missing(packet, samples)
+        *run_up, last = self._segments.split(packet, samples)
+        for one in run_up:  # what is missing among them has been told in the container before
+            self._put(one, samples_of(one), 0, out)
+        self._put(last, samples, missing, out)
         return out
 
     def finish(self) -> Iterator[Packet]:
@@ -98,7 +103,7 @@ class StreamMuxer(Transform[C]):
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _put(self, packet: EncodedAudio, samples: int, out: list[Packet]) -> None:
+    def _put(self, packet: EncodedAudio, samples: int, missing: int, out: list[Packet]) -> None:
         data = bytes(packet.data)
         if packet.codec is not self._codec:
             self._begin(packet, out)
@@ -106,11 +111,9 @@ class StreamMuxer(Transform[C]):
         assert output is not None  # noqa: S101 - for the type checker: _begin has made both
         assert clock is not None  # noqa: S101
         if packet.codec.name == "opus":
-            missing = self._lost.missing(packet, samples)
             clock.follow(packet.meta.timestamp_us, self._position + missing)
             self._conceal(missing, output)
         else:
-            missing = self._gaps.before(packet.meta.timestamp_us, samples, packet.lost_before * samples)
             self._pause(missing, output)
             clock.follow(packet.meta.timestamp_us, self._position)
         output.write(data, samples, packet.trim_end)
@@ -119,6 +122,16 @@ class StreamMuxer(Transform[C]):
         ready = output.take()
         if ready:
             out.append(self._binary(ready))
+
+    def _missing(self, packet: EncodedAudio, samples: int) -> int:
+        """Samples that are missing before a packet of the input, also if it begins a container."""
+        if packet.codec is not self._source:
+            self._source = packet.codec
+            self._lost = GapMeter()
+            self._gaps = SampleGaps(packet.codec.sample_rate_hz)
+        if packet.codec.name == "opus":
+            return self._lost.missing(packet, samples)
+        return self._gaps.before(packet.meta.timestamp_us, samples, packet.lost_before * samples)
 
     def _conceal(self, missing: int, output: TrackOutput) -> None:
         """Stand in for lost Opus packets by such as a decoder conceals."""
@@ -155,8 +168,6 @@ class StreamMuxer(Transform[C]):
             self._output = None
         self._output = self.open(packet)
         self._codec = packet.codec
-        self._lost = GapMeter()
-        self._gaps = SampleGaps(track_of(packet).sample_rate_hz)
         self._previous = bytes(packet.data)
         self._boundary = True
         if self._clock is None or self._clock.rate_hz != track_of(packet).sample_rate_hz:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, current_time
+from anyio import current_time
 from pydantic import Field
 
-from penstock.nodes.base import TUNABLE, LenientConfig, Node, node
-from penstock.nodes.flow.schedule import Schedule, seconds_of
+from penstock.nodes.base import Node, node
+from penstock.nodes.flow.schedule import Pace, PacedConfig
 from penstock.pins import PASSTHROUGH, InputPin, OutputPin
 
 if TYPE_CHECKING:
@@ -23,17 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Pacer", "PacerConfig"]
 
 
-class PacerConfig(LenientConfig):
+class PacerConfig(PacedConfig):
     """How fast packets leave."""
 
-    speed: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="1 is real time, 2 twice as fast.",
-        allow_inf_nan=False,
-        json_schema_extra=TUNABLE,
-    )
     buffer_size: int = Field(16, ge=1, le=4096, description="Packets that are taken in ahead of their time at most.")
     initial_burst_packets: int = Field(
         0,
@@ -49,19 +41,16 @@ class Pacer(Node[PacerConfig]):
 
     def __init__(self, config: PacerConfig) -> None:
         super().__init__(config)
-        self._schedule = Schedule(config.speed)
-        self._until_due: CancelScope | None = None  # of the last wait
+        self._pace = Pace(config.speed)
 
     def tune(self, config: PacerConfig) -> None:
         """Go on at another speed; the packet that waits for its time waits by it too."""
         self.config = config
-        self._schedule.set_speed(config.speed, current_time())
-        if self._until_due is not None:
-            self._until_due.deadline = self._schedule.due_s
+        self._pace.set_speed(config.speed)
 
     async def run(self, ctx: NodeContext) -> None:
         """Forward until the input ends, each packet when it is due."""
-        received, output, schedule = ctx.input(), ctx.output(), self._schedule
+        received, output, pace = ctx.input(), ctx.output(), self._pace
         at_once = self.config.initial_burst_packets
         while True:
             asked = current_time()
@@ -73,10 +62,8 @@ class Pacer(Node[PacerConfig]):
             if burst:
                 await output.send_many(burst)
             if packets:
-                schedule.arrived(asked, current_time())
+                pace.arrived(asked)
             for packet in packets:
-                if schedule.due_s > current_time():
-                    with CancelScope(deadline=schedule.due_s) as self._until_due:
-                        await ctx.stopping.wait()
+                await pace.wait(ctx.stopping)
                 await output.send(packet)
-                schedule.played(seconds_of(packet))
+                pace.played(packet)

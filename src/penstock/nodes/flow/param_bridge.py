@@ -6,8 +6,8 @@ they are the template, in which `{{ text }}`, or another name in the packet's da
 text that is nothing but one of them becomes the value itself, such as a number. Other packets are dropped and counted.
 
 What the target does not take is counted, and a warning if it is another mistake than the last one; the bridge goes on.
-The same parameters are not set twice in a row. As a change may have to wait for its target, a side branch should be
-joined with `mode: best_effort`.
+What is in force already is no change, whoever has set it. As a change may have to wait for its target, a side branch
+should be joined with `mode: best_effort`.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class ParamBridge(Node[ParamBridgeConfig]):
 
     async def run(self, ctx: NodeContext) -> None:
         """Set parameters until the input ends; what is gathered by then is still set."""
-        self._latest: Any = None
         self._refused = ""
         received = ctx.input()
         gathered: dict[str, Any] | None = None
         due = NEVER
         while True:
             packets: list[Packet] | None = None
-            with CancelScope(deadline=due):
-                packets = await received.receive_many()
+            if current_time() < due:  # else a stream that never rests would never let it be time
+                with CancelScope(deadline=due):
+                    packets = await received.receive_many()
             for packet in packets or ():
                 params = self._params_of(packet, ctx)
                 if params is None:
@@ -109,14 +109,11 @@ class ParamBridge(Node[ParamBridgeConfig]):
         return filled
 
     async def _tune(self, params: Mapping[str, Any], ctx: NodeContext) -> None:
-        if params == self._latest:
-            return
         try:
             await ctx.tune(self.config.target_node, params)
         except ChangeRefused as refusal:
             self._refuse("; ".join(map(str, refusal.findings)), ctx)
         else:
-            self._latest = params
             self._refused = ""
 
     def _refuse(self, why: str, ctx: NodeContext) -> None:

@@ -1,18 +1,37 @@
 """When paced packets are due: on an absolute clock, so that hours of packets do not drift by their rounding.
 
-Pure: whoever waits brings the time along.
+``Schedule`` is pure, and is told the time. ``Pace`` waits by it, for all kinds that have a ``speed``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from anyio import CancelScope, current_time
+from pydantic import Field
+
+from penstock.nodes.base import TUNABLE, LenientConfig
 from penstock.packets import Audio
 
 if TYPE_CHECKING:
+    from anyio import Event
+
     from penstock.packets import Packet
 
-__all__ = ["Schedule", "seconds_of"]
+__all__ = ["Pace", "PacedConfig", "Schedule", "seconds_of"]
+
+
+class PacedConfig(LenientConfig):
+    """How fast packets leave."""
+
+    speed: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="1 is real time, 2 twice as fast.",
+        allow_inf_nan=False,
+        json_schema_extra=TUNABLE,
+    )
 
 
 def seconds_of(packet: Packet) -> float:
@@ -61,3 +80,38 @@ class Schedule:
     def played(self, seconds: float) -> None:
         """Learn that a packet of this length is on its way."""
         self._played_s += seconds
+
+
+class Pace:
+    """A schedule that somebody waits by, on the clock of the event loop, at a speed that may change meanwhile."""
+
+    __slots__ = ("_schedule", "_wait")
+
+    def __init__(self, speed: float) -> None:
+        self._schedule = Schedule(speed)
+        self._wait: CancelScope | None = None  # the last one
+
+    def set_speed(self, speed: float) -> None:
+        """Go on at another speed; what waits for its time waits by it too."""
+        self._schedule.set_speed(speed, current_time())
+        if self._wait is not None:
+            self._wait.deadline = self._schedule.due_s
+
+    def until_due(self) -> CancelScope:
+        """A scope that is cancelled when the next packet is due; the one before it is over."""
+        self._wait = CancelScope(deadline=self._schedule.due_s)
+        return self._wait
+
+    async def wait(self, stopping: Event) -> None:
+        """Wait until the next packet is due, or the run is asked to stop; if it is due, without giving way."""
+        if self._schedule.due_s > current_time():
+            with self.until_due():
+                await stopping.wait()
+
+    def arrived(self, asked_s: float) -> None:
+        """Learn that packets asked for at ``asked_s`` have come."""
+        self._schedule.arrived(asked_s, current_time())
+
+    def played(self, packet: Packet) -> None:
+        """Learn that a packet is on its way."""
+        self._schedule.played(seconds_of(packet))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from anyio import to_thread
@@ -66,9 +67,9 @@ class Listener(Node[C]):
 
     _transcriber: Transcriber
 
+    @abstractmethod
     def spec(self) -> ModelSpec:
         """Find the files of the model; as sherpa-onnx is told of it."""
-        raise NotImplementedError
 
     def language(self) -> str:
         """What a text is in if the model does not say; empty if it is not known."""

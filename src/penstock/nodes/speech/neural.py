@@ -7,6 +7,7 @@ same, spoken by espeak-ng at the pace that was asked for, with a warning.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
 
@@ -89,9 +90,9 @@ class NeuralVoice(Node[C]):
     _engine: SpeechEngine | None = None
     _neural: NeuralEngine | None = None
 
+    @abstractmethod
     def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:
         """The model as sherpa-onnx is told of it."""
-        raise NotImplementedError
 
     def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:  # noqa: ARG002 - for overriding
         """What to do with each sentence before it is spoken; nothing by default."""

@@ -6,12 +6,12 @@ import fcntl
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Holder", "Lock", "Purpose"]
+__all__ = ["Holder", "Lock", "Purpose", "why_locked"]
 
 Purpose: TypeAlias = Literal["write", "recover", "sweep"]
 """What an upload is locked for: to write to it, to finish it, or only to see whether somebody does."""
@@ -36,6 +36,27 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.process} (to {self.purpose})"
+
+
+DOES: Final = {"write": "writes to it", "recover": "recovers it", "sweep": "looks at it, for a sweep"}
+
+
+def why_locked(directory: Path) -> str:
+    """Who keeps others from an upload, in words; the file may still name one before, who has gone."""
+    holder = Holder.of(directory)
+    if holder is None or not _is_there(holder.process):
+        return "another process holds it"
+    return f"process {holder.process} {DOES[holder.purpose]}"
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # that of another user
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 class Lock:

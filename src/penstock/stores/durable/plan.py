@@ -24,7 +24,7 @@ class Recovery(StrEnum):
     EMPTY = "empty"  # nothing was accepted: nothing is made of it
     KEPT = "kept"
     SET_ASIDE = "set aside"
-    BUSY = "busy"  # it has a live owner
+    BUSY = "busy"  # a process holds it
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from penstock.errors import (
 )
 from penstock.stores.durable.lines import DamagedJournal, OtherVersion
 from penstock.stores.durable.load import load_spool
+from penstock.stores.durable.locks import why_locked
 from penstock.stores.durable.plan import Recovered, Recovery, decide, history_of, plan_of, told
 from penstock.stores.durable.record import UploadRecord
 from penstock.stores.layers.retry import RetryLayer, RetryPolicy
+from penstock.stores.multipart.marker import Marker
 from penstock.stores.multipart.naming import Name
 from penstock.stores.multipart.session import open_upload
 from penstock.stores.multipart.settle import drop_upload, find_committed, is_of_another
@@ -77,7 +79,7 @@ async def recover(
             continue
         if lock is None:
             if directory.exists():
-                yield Recovered(directory.name, Recovery.BUSY, reason="its process is at work")
+                yield Recovered(directory.name, Recovery.BUSY, reason=why_locked(directory))
             continue
         try:
             decision = (decisions or {}).get(directory.name)
@@ -178,6 +180,10 @@ class _Upload:
         name.settle(key)
         await name.release()
         plan = plan_of(spool)
+        if plan is Recovery.MARKED:
+            marker = Marker(store, spool.token)
+            marker.resume(key)
+            await marker.settle_left()
         result = {
             "url": spool.record.url,
             "key": key,
@@ -225,7 +231,7 @@ class _Upload:
         if not self._lock.held:  # a keep has let go of it
             lock = self._state.take(self._lock.directory, "recover")
         if lock is None:
-            return Recovered(token, Recovery.BUSY, reason="another process is at work on it")
+            return Recovered(token, Recovery.BUSY, reason=why_locked(self._lock.directory))
         try:
             place = self._state.set_aside(lock, reason)
         except OSError as error:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NotFound, StoreError, Unsupported, describe
+from penstock.stores.durable.locks import why_locked
 from penstock.stores.durable.named import Names, Standing, listed_handle, read_names
 from penstock.stores.multipart.settle import drop_upload
 from penstock.stores.offload import run_to_end
@@ -35,7 +36,7 @@ class Sweep(StrEnum):
     EXPIRES = "expires"  # the store has no abort, and drops it by itself
     FAILED = "failed"  # it should have been ended, but is not, as far as is known
     RECOVERABLE = "recoverable"  # `penstock recover` finishes it
-    LIVE = "live"  # its process is at work
+    LIVE = "live"  # a process holds it
     ACTIVE = "active"  # something has come for it lately
     UNKNOWN = "unknown"  # it is idle, but nobody here knows whose it is
 
@@ -138,7 +139,7 @@ def _spared(store: MultipartStore, prefix: str, names: Names, listed: Listed) ->
         if not here or journal.standing is Standing.LEFT:
             continue
         if journal.standing is Standing.LIVE:
-            yield Swept(Sweep.LIVE, journal.key, journal.upload_id, reason="its process is at work")
+            yield Swept(Sweep.LIVE, journal.key, journal.upload_id, reason=why_locked(journal.place))
         else:
             yield Swept(
                 Sweep.RECOVERABLE,

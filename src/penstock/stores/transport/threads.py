@@ -213,7 +213,8 @@ class ThreadTransport:
 
     def _end(self, connection: Connection, answer: http.client.HTTPResponse, hold: Hold) -> None:
         """Keep the connection for the next request, if the peer agrees."""
-        connection.wire.answered()
+        if answer.status < http.client.BAD_REQUEST:
+            connection.wire.delivered()
         hold.detach()
         connection.reused = True
         connection.idle_since = time.monotonic()

@@ -8,9 +8,10 @@ sends them with one system call, where an ``SSLSocket`` needs one for each recor
 kernel takes from there (``sendfile``), which is cheaper than to show it to us first.
 
 The kernel does not copy what it takes from a file: what the peer has not read yet changes with it, even when the socket
-is closed, or the process at its end. So until there is an answer, closing the socket throws away what has not been sent
-(SO_LINGER). What has been sent is out of reach: on one machine it lies with the peer as pages of the file. So
-``FileBytes.lent`` counts the requests, and a file whose bytes went into one without an answer must not change.
+is closed, or the process at its end. So until a request has succeeded, closing the socket throws away what has not been
+sent (SO_LINGER); a refusal may come before the peer has it all. What has been sent is out of reach: on one machine it
+lies with the peer as pages of the file. So ``FileBytes.lent`` counts the requests, and a file whose bytes went into one
+without an answer must not change.
 Reference: RFC 9112 §9, RFC 8446 §5.1, sendfile(2), socket(7).
 """
 
@@ -145,8 +146,8 @@ class PlainWire:
             except BlockingIOError:
                 self._wait(select.POLLIN)
 
-    def answered(self) -> None:
-        """The peer has answered a request, and so has all of it: what its bytes lay in may change."""
+    def delivered(self) -> None:
+        """The peer has all of the request, as it says that it has done it: what its bytes lay in may change."""
         if self._lent:
             self._lend(lent=False)
 
@@ -237,9 +238,9 @@ class TlsWire:
             except ssl.SSLZeroReturnError:
                 return 0
 
-    def answered(self) -> None:
-        """See ``PlainWire.answered``."""
-        self._plain.answered()
+    def delivered(self) -> None:
+        """See ``PlainWire.delivered``."""
+        self._plain.delivered()
 
     @property
     def quiet(self) -> bool:

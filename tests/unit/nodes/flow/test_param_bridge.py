@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from penstock.channels import Channel
 from penstock.errors import BadData
+from penstock.nodes.flow import param_bridge
 from penstock.nodes.flow.param_bridge import ParamBridge, ParamBridgeConfig
 from penstock.nodes.flow.param_mapping import fill
 from penstock.packets import Binary, Custom, Segment, Text, Transcription
@@ -27,7 +28,7 @@ SPOKEN = Transcription("hi", (Segment("hi", 0, 10),), "en")
 async def test_by_default_custom_data_are_the_parameters_and_text_is_a_property():
     packets = [Custom("t", {"gain": 1}), Text("hi"), SPOKEN, Text("ho"), Binary(b"?")]
     tuned, ctx = await bridged(packets)
-    assert tuned == [{"gain": 1}, {"properties": {"text": "hi"}}, {"properties": {"text": "ho"}}]
+    assert tuned == [{"gain": 1}, *({"properties": {"text": text}} for text in ("hi", "hi", "ho"))]
     assert (ctx.tuned[0][0], ctx.dropped, ctx.errors) == ("x", {"no_parameters": 1}, 0)
 
 
@@ -72,9 +73,9 @@ async def test_a_packet_that_sets_nothing_is_a_warning_and_the_next_one_counts()
     ]
 
 
-async def test_the_same_is_not_set_twice_in_a_row():
+async def test_the_same_again_is_asked_for_again_as_another_may_have_set_it_meanwhile():
     tuned, _ = await bridged([Custom("t", {"a": n}) for n in (1, 1, 2, 2, 1)])
-    assert tuned == [{"a": 1}, {"a": 2}, {"a": 1}]
+    assert tuned == [{"a": 1}, {"a": 1}, {"a": 2}, {"a": 2}, {"a": 1}]
 
 
 async def test_what_the_target_refuses_is_said_and_tried_again():
@@ -117,8 +118,25 @@ def test_with_debounce_the_newest_value_of_each_parameter_is_set_once_a_window()
     ]
 
 
+async def test_with_debounce_a_stream_that_never_rests_is_set_once_a_window_too(monkeypatch):
+    class Restless:
+        """An input in which there is always something, every 30 ms."""
+
+        now = 0.0
+
+        async def receive_many(self):
+            self.now += 0.03
+            return [Custom("t", {"a": round(self.now, 2)})] if self.now < 0.3 else []
+
+    source = Restless()
+    monkeypatch.setattr(param_bridge, "current_time", lambda: source.now)
+    ctx = FakeContext({"in": source})
+    await ParamBridge(ParamBridgeConfig(target_node="x", debounce_ms=100)).run(ctx)
+    assert ctx.tuned == [("x", {"a": 0.15}), ("x", {"a": 0.27})]
+
+
 async def test_packets_turn_a_volume_in_a_pipeline():
-    Given.packets = [Custom("t", {"mark": n}) for n in (3, -1, 7)]
+    Given.packets = [Custom("t", {"mark": n}) for n in (3, 3, -1, 7)]
     text = """
 nodes:
   says: {kind: 'test::given'}

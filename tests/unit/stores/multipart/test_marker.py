@@ -8,7 +8,7 @@ from penstock.errors import StoreUnavailable
 from penstock.stores.base import Capability
 from penstock.stores.layers.faults import FaultLayer, FaultScript
 from penstock.stores.memory import MemoryStore
-from penstock.stores.multipart.marker import Marker
+from penstock.stores.multipart.marker import MOST_BEFORE, Marker
 
 THEIRS = json.dumps({"object": "k", "size": 1, "penstock-upload": "theirs", "penstock-incomplete": True}).encode()
 
@@ -25,12 +25,8 @@ def holder(store):
 
 def marks(store):
     """The tokens of the objects that are marked."""
-    found, text = set(), store.read("k.incomplete")
-    while text is not None:
-        record = json.loads(text)
-        found.add(record["penstock-upload"])
-        text = record.get("before")
-    return found
+    record = json.loads(store.read("k.incomplete"))
+    return {one["penstock-upload"] for one in (record, *record.get("before", ()))}
 
 
 async def test_a_marker_comes_and_goes(store):
@@ -97,12 +93,82 @@ async def test_what_is_no_marker_comes_back_too(store, body):
     assert store.read("k.incomplete") == body
 
 
+def may_not_read(store):
+    return FaultLayer(store, FaultScript(get=["403"] * 9))
+
+
 async def test_credentials_that_only_write_are_enough(store):
-    marker = Marker(FaultLayer(store, FaultScript(get=["403"] * 9)), "ours")
+    marker = Marker(may_not_read(store), "ours")
     await marker.put("k", 5)
     assert holder(store) == "ours"
+    await marker.put("k", 9)
+    assert json.loads(store.read("k.incomplete"))["size"] == 9
     await marker.drop()
-    assert holder(store) is None
+    known = store.capability.conditional_put  # the store itself has said that there was none
+    assert holder(store) == (None if known else "ours")
+
+
+async def test_credentials_that_only_write_take_away_no_mark_of_another(store):
+    await store.put("k.incomplete", [THEIRS])
+    marker = Marker(may_not_read(store), "ours")
+    await marker.put("k", 5)
+    assert (holder(store), json.loads(store.read("k.incomplete"))["before"]) == ("ours", [None])
+    await marker.drop()  # the object that is there may be incomplete, whoever has made it
+    assert json.loads(store.read("k.incomplete"))["before"] == [None]
+
+
+async def test_a_mark_that_nobody_could_read_goes_with_its_object(store):
+    await store.put("k.incomplete", [THEIRS])
+    marker = Marker(may_not_read(store), "ours")
+    await marker.put("k", 5)
+    await marker.settle()
+    assert marks(store) == {"ours"}
+    assert "before" not in json.loads(store.read("k.incomplete"))
+
+
+async def test_a_mark_that_could_not_be_put_takes_none_away(store):
+    await store.put("k.incomplete", [THEIRS])
+    faulty = FaultLayer(store, FaultScript(get=["403"] * 9, put=["503"]))
+    marker = Marker(faulty, "ours")
+    with pytest.raises(StoreUnavailable):
+        await marker.put("k", 5)
+    await marker.drop()
+    assert store.read("k.incomplete") == THEIRS
+
+
+async def crash_all(store, count):
+    for number in range(count):
+        await Marker(store, f"crashed {number}").put("k", number)
+
+
+async def test_those_of_processes_that_crash_one_after_the_other_stand_side_by_side(store):
+    await store.put("k.incomplete", [THEIRS])
+    await crash_all(store, 3)
+    assert marks(store) == {"theirs", "crashed 0", "crashed 1", "crashed 2"}
+    for number in (2, 1, 0):
+        marker = Marker(store, f"crashed {number}")
+        marker.resume("k")
+        await marker.drop()
+    assert store.read("k.incomplete") == THEIRS
+
+
+@pytest.mark.parametrize("count", [MOST_BEFORE, MOST_BEFORE + 1, MOST_BEFORE + 2, 100])
+async def test_many_crashes_do_not_make_it_longer_for_ever(store, count):
+    await crash_all(store, count)
+    record = json.loads(store.read("k.incomplete"))
+    assert len(record["before"]) == min(count - 1, MOST_BEFORE)
+    assert (record["before"][-1] is None) == (count - 1 > MOST_BEFORE)  # there were more, which nobody knows
+    assert len(store.read("k.incomplete")) < 3000
+
+
+async def test_one_of_before_that_holds_the_text_of_another_is_read_as_well(store):
+    older = json.dumps({"penstock-upload": "middle", "before": THEIRS.decode()})
+    await store.put("k.incomplete", [older.encode()])
+    marker = Marker(store, "ours")
+    await marker.put("k", 5)
+    assert marks(store) == {"ours", "middle", "theirs"}
+    await marker.drop()
+    assert marks(store) == {"middle", "theirs"}
 
 
 async def test_one_that_still_names_the_object_before_does_no_harm(store):
