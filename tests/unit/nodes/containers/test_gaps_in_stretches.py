@@ -1,11 +1,9 @@
 """Packets that are lost near the end of a stretch take no time away, and give none twice, wherever the cut falls."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from penstock.packets import Codec, EncodedAudio, PacketMeta
+from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 from support.containers import file_of
 from support.media import click_track, encode, heard, in_pieces, through
 
