@@ -48,6 +48,7 @@ def models(tmp_path_factory):
     listening_models.whisper(folder / "whisper")
     listening_models.sense_voice(folder / "sense-voice")
     listening_models.parakeet(folder / "parakeet")
+    listening_models.moonshine(folder / "moonshine")
     return folder
 
 
@@ -102,8 +103,8 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 activity = str(models / "silero_vad.onnx")
                 params = {"model_path": str(models / "whisper"), "vad_model_path": activity}
                 return NodeCase(params, usual_case(node_class).packets)
-            case "plugin::native::sensevoice" | "plugin::native::parakeet":
-                name = "sense-voice" if kind.endswith("sensevoice") else "parakeet"
+            case "plugin::native::sensevoice" | "plugin::native::parakeet" | "plugin::native::moonshine":
+                name = kind.rpartition("::")[2].replace("sensevoice", "sense-voice")
                 params = {"model_dir": str(models / name), "use_vad": False}
                 return NodeCase(params, usual_case(node_class).packets)
             case "transport::http::fetcher":

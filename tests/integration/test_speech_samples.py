@@ -38,6 +38,10 @@ FIELD_NODES = {
     "plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
     "plugin::native::sensevoice": [SAID, SAID],
     "plugin::native::parakeet": [SAID, SAID],
+    "plugin::native::moonshine\n    params: {model_dir: models/moonshine-base-en, model_arch: base, num_threads: 4}": [
+        SAID,
+        SAID,
+    ],
     "plugin::native::vad\n    params: {model_path: models/ten-vad.onnx, output_mode: events}": ["vad"] * 4,
     "plugin::native::vad\n    params: {output_mode: filtered_audio}\n"
     "  - kind: plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
@@ -52,6 +56,7 @@ def place(tmp_path_factory):
     listening_models.whisper(models / "sherpa-onnx-whisper-base.en")
     listening_models.sense_voice(models / "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-int8-2025-09-09")
     listening_models.parakeet(models / "sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8")
+    listening_models.moonshine(models / "sherpa-onnx-moonshine-base-en-quantized-2026-02-27")
     voice_models.piper(models / "vits-piper-en_US-libritts_r-medium", speakers=3)
     listening_models.silero(models / "silero_vad.onnx")
     listening_models.ten(models / "ten-vad.onnx")

@@ -41,6 +41,7 @@ BUILTIN: Final[dict[str, str]] = {
     "plugin::native::aac_encoder": "penstock.nodes.audio.aac_encoder:AacEncoder",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
+    "plugin::native::moonshine": "penstock.nodes.speech.moonshine:Moonshine",
     "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
     "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
@@ -56,6 +57,6 @@ ALIASES: Final[dict[str, str]] = {
     "plugin::native::aac-encoder": "plugin::native::aac_encoder",
     **{
         f"speech::{name}": f"plugin::native::{name}"
-        for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
+        for name in ("kokoro", "matcha", "moonshine", "parakeet", "piper", "sensevoice", "vad", "whisper")
     },
 }
