@@ -45,6 +45,7 @@ BUILTIN: Final[dict[str, str]] = {
     "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
     "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
+    "plugin::native::supertonic": "penstock.nodes.speech.supertonic:Supertonic",
     "plugin::native::vad": "penstock.nodes.speech.vad:Vad",
     "plugin::native::whisper": "penstock.nodes.speech.whisper:Whisper",
     "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
@@ -57,6 +58,6 @@ ALIASES: Final[dict[str, str]] = {
     "plugin::native::aac-encoder": "plugin::native::aac_encoder",
     **{
         f"speech::{name}": f"plugin::native::{name}"
-        for name in ("kokoro", "matcha", "moonshine", "parakeet", "piper", "sensevoice", "vad", "whisper")
+        for name in ("kokoro", "matcha", "moonshine", "parakeet", "piper", "sensevoice", "supertonic", "vad", "whisper")
     },
 }
