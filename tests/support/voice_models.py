@@ -194,3 +194,74 @@ def supertonic(folder, *, own_files=False, dimension=1):
         given = {key: {"data": part.tolist(), "dims": list(part.shape)} for key, part in parts.items()}
         (folder / "voice_styles" / f"{name}.json").write_text(json.dumps(given))
     return folder
+
+
+POCKET_FRAME = 1920
+
+
+def pocket(folder, *, end=".int8", louder=1.0, deaf=False):
+    """A Pocket TTS voice: a frame for each letter, as loud as the recording it imitates, times ``louder``.
+
+    With ``deaf`` it never finds the end of a text.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = ["▁", *(chr(code) for code in range(33, 127)), *(f"<0x{byte:02X}>" for byte in range(256))]
+    (folder / "vocab.json").write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
+    (folder / "token_scores.json").write_text(json.dumps(dict.fromkeys(letters, -1.0)))
+    wide = {"wide": np.array([1, 1, 1024])}
+    nodes = [
+        ("ReduceMax", ["audio"], ["peak"], {"keepdims": 0}),
+        ("Mul", ["peak", "louder"], ["level"]),
+        ("Expand", ["level", "wide"], ["voice"]),
+    ]
+    save(folder / "encoder.onnx", [("audio", FLOAT, [1, 1, "n"])], nodes, [("voice", FLOAT, [1, "t", 1024])],
+         wide | {"louder": np.float32(louder)})  # fmt: skip
+    nodes = [
+        ("Cast", ["ids"], ["numbers"], {"to": FLOAT}),
+        ("Unsqueeze", ["numbers", "last"], ["column"]),
+        ("Mul", ["column", "zeros"], ["text"]),
+    ]
+    save(folder / "text_conditioner.onnx", [("ids", INT64, [1, "n"])], nodes, [("text", FLOAT, [1, "n", 1024])],
+         {"last": np.array([2]), "zeros": np.zeros((1, 1, 1024), np.float32)})  # fmt: skip
+    states = [(name, FLOAT, [1]) for name in ("rows", "level", "steps")]
+    nodes = [  # rows of conditioning, of which one is the voice; the level is the voice's, text is silent
+        *_counted("embedding", "rows", "next_rows"),
+        *_counted("sequence", "steps", "next_steps"),
+        ("ReduceSum", ["embedding"], ["total"], {"keepdims": 0}),
+        ("Div", ["total", "size"], ["mean"]),
+        ("Add", ["level", "mean"], ["next_level"]),
+        ("Sub", ["next_steps", "next_rows"], ["over"]),
+        ("Mul", ["over", "ten"], ["eos"]),
+        ("Identity", ["next_level"], ["condition"]),
+    ]
+    outputs = [("condition", FLOAT, [1]), ("eos", FLOAT, [1])]
+    outputs += [(f"next_{name}", FLOAT, [1]) for name, *_ in states]
+    inputs = [("sequence", FLOAT, [1, "s", 32]), ("embedding", FLOAT, [1, "e", 1024]), *states]
+    constants = {"size": np.float32(1024), "ten": np.float32(-1e6 if deaf else 10), "axis": np.array([1])}
+    save(folder / f"lm_main{end}.onnx", inputs, nodes, outputs, constants)
+    nodes = [  # straight to the level, in however many steps
+        ("Sub", ["c", "x"], ["way"]),
+        ("Sub", ["one", "s"], ["left"]),
+        ("Div", ["way", "left"], ["flow"]),
+    ]
+    inputs = [("c", FLOAT, [1]), ("s", FLOAT, [1, 1]), ("t", FLOAT, [1, 1]), ("x", FLOAT, [1, 32])]
+    save(folder / f"lm_flow{end}.onnx", inputs, nodes, [("flow", FLOAT, [1, 32])], {"one": np.float32(1)})
+    nodes = [
+        ("ReduceMean", ["latent"], ["levels"], {"axes": [2], "keepdims": 1}),
+        ("Mul", ["levels", "wave"], ["frames"]),
+        ("Reshape", ["frames", "line"], ["sound"]),
+    ]
+    wave = np.sin(2 * np.pi * np.arange(POCKET_FRAME) / 64).astype(np.float32).reshape(1, 1, POCKET_FRAME)
+    save(folder / f"decoder{end}.onnx", [("latent", FLOAT, [1, "k", 32])], nodes, [("sound", FLOAT, [1, 1, "s"])],
+         {"line": np.array([1, 1, -1]), "wave": wave})  # fmt: skip
+    return folder
+
+
+def _counted(tensor, count, more):
+    """Nodes that add the rows of a tensor to a count."""
+    return [
+        ("Shape", [tensor], [f"shape_of_{tensor}"]),
+        ("Gather", [f"shape_of_{tensor}", "axis"], [f"rows_of_{tensor}"]),
+        ("Cast", [f"rows_of_{tensor}"], [f"number_of_{tensor}"], {"to": FLOAT}),
+        ("Add", [count, f"number_of_{tensor}"], [more]),
+    ]

@@ -44,6 +44,7 @@ BUILTIN: Final[dict[str, str]] = {
     "plugin::native::moonshine": "penstock.nodes.speech.moonshine:Moonshine",
     "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
+    "plugin::native::pocket-tts": "penstock.nodes.speech.pocket_tts:PocketTts",
     "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
     "plugin::native::supertonic": "penstock.nodes.speech.supertonic:Supertonic",
     "plugin::native::vad": "penstock.nodes.speech.vad:Vad",
@@ -58,6 +59,17 @@ ALIASES: Final[dict[str, str]] = {
     "plugin::native::aac-encoder": "plugin::native::aac_encoder",
     **{
         f"speech::{name}": f"plugin::native::{name}"
-        for name in ("kokoro", "matcha", "moonshine", "parakeet", "piper", "sensevoice", "supertonic", "vad", "whisper")
+        for name in (
+            "kokoro",
+            "matcha",
+            "moonshine",
+            "parakeet",
+            "piper",
+            "pocket-tts",
+            "sensevoice",
+            "supertonic",
+            "vad",
+            "whisper",
+        )
     },
 }

@@ -176,7 +176,7 @@ class NeuralEngine:
             return 1
 
         try:
-            self._model.generate("" if spelled else sentence, how, callback=collect)
+            self._model.generate("" if spelled else _as_read(sentence), how, callback=collect)
         except RuntimeError as error:
             raise PenstockError(f"the voice failed on a sentence of {len(sentence)} characters: {error}") from error
         return np.concatenate([*parts, np.zeros(0, np.float32)]).reshape(-1, 1)
@@ -187,6 +187,12 @@ class NeuralEngine:
         chunker = TextChunker(TextChunkerConfig.model_validate(cut))
         packets = [*(chunker.process(Text(text)) or ()), *(chunker.finish() or ())]
         return [packet.text for packet in packets if isinstance(packet, Text)]
+
+
+def _as_read(sentence: str) -> str:
+    """A sentence on one line, with a mark at its end."""
+    line = " ".join(sentence.split())
+    return f"{line}." if line[-1:].isalnum() else line
 
 
 def _generation() -> Any:
