@@ -98,6 +98,9 @@ def place(tmp_path_factory):
     voice_models.piper(models / "vits-piper-en_US-libritts_r-medium", speakers=3)
     voice_models.supertonic(models / "supertonic-v2-onnx", own_files=True)
     voice_models.pocket(models / "sherpa-onnx-pocket-tts-int8-2026-01-26")
+    (models / "sherpa-onnx-pocket-tts-int8-2026-01-26" / "test_wavs").mkdir()
+    bria = models / "sherpa-onnx-pocket-tts-int8-2026-01-26" / "test_wavs" / "bria.wav"
+    ffmpeg("-v", "error", "-f", "lavfi", "-i", "sine=440:duration=1", "-af", "volume=0.8/0.125:precision=float", bria)
     listening_models.silero(models / "silero_vad.onnx")
     listening_models.ten(models / "ten-vad.onnx")
     parts = [(1, 0.0), (2, 0.3), (1, 0.0), (1.5, 0.3), (2, 0.0)]
@@ -166,6 +169,15 @@ def test_files_of_the_field_run_unmodified(place, node):
     (place / "field.yml").write_text(FIELD % node)
     lines = lines_of(place, place / "field.yml")
     assert [one["Transcription"]["text"] if "Transcription" in one else "vad" for one in lines] == FIELD_NODES[node]
+
+
+@pytest.mark.slow
+def test_a_text_is_spoken_in_the_voice_of_a_recording(place):
+    text = ROOT / "samples" / "text" / "welcome.txt"
+    for voice, level in ((["-i", "voice=recording.ogg"], 0.3), ([], 0.8)):
+        run(place, sample("speak_like_this.yml"), *voice, "-i", f"text={text}", "-o", "welcome.ogg")
+        heard = np.frombuffer(ffmpeg("-v", "error", "-i", place / "welcome.ogg", "-f", "f32le", "-").stdout, np.float32)
+        assert np.abs(heard).max() == pytest.approx(level, rel=0.3)
 
 
 @pytest.mark.slow

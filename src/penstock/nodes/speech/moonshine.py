@@ -1,14 +1,16 @@
 """Recognise speech with a Moonshine model, made for short commands and live captions on small machines.
 
 Audio at 16000 Hz is cut into pieces where nobody speaks; each becomes a Transcription with the time of the piece, whose
-one segment has the times in milliseconds from the start of the stream. A model knows one language. Where ``model_dir``
-is not a directory for sherpa-onnx (``models/moonshine-base-en``), the archive of the same name beside it is used
-(``models/sherpa-onnx-moonshine-base-en-quantized-2026-02-27``). Needs the extra ``speech``.
+one segment has the times in milliseconds from the start of the stream. A model knows one language, which the name of
+its archive says. Where ``model_dir`` is not a directory for sherpa-onnx (``models/moonshine-base-en``), the archive of
+the same name beside it is used (``models/sherpa-onnx-moonshine-base-en-quantized-2026-02-27``). Needs the extra
+``speech``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -37,6 +39,8 @@ FIRST_VERSION: Final = {
     "cached_decoder": ("cached_decode.int8.onnx", "cached_decode.onnx"),
     "tokens": ("tokens.txt",),
 }
+LANGUAGE = re.compile(r"-(ar|en|es|ja|ko|uk|vi|zh)(?=-|$)")
+"""The language of a model, in the name of its archive."""
 
 
 class MoonshineConfig(ListenerConfig):
@@ -85,6 +89,10 @@ class Moonshine(Listener[MoonshineConfig]):
         threads = config.num_threads or min(4, os.cpu_count() or 1)
         family = "moonshine" if first else "moonshine_v2"
         return ModelSpec("recognizer", family, files, {}, threads, config.execution_provider)
+
+    def language(self) -> str:
+        named = LANGUAGE.search(_archive(Path(self.config.model_dir)).name)
+        return named[1] if named else ""
 
     def uses_activity(self) -> bool:
         return self.config.use_vad and bool(self.config.vad_model_path)

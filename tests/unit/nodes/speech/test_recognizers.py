@@ -141,6 +141,12 @@ async def test_sense_voice_tells_the_language_it_heard(models):
     assert (packet.language, [segment.text for segment in packet.segments]) == ("en", [LOUD])
 
 
+async def test_moonshine_tells_the_language_that_its_archive_is_named_after(models):
+    (one,) = (await run_node(moonshine_of(models), stream(2))).packets
+    (other,) = (await run_node(first_moonshine_of(models), stream(2))).packets
+    assert (one.language, other.language) == ("en", None)
+
+
 async def test_parakeet_tells_how_sure_it_is_and_passes_over_what_is_short(models):
     activity = {"use_vad": True, "vad_model_path": str(models / "silero_vad.onnx")}
     packets = (await run_node(parakeet_of(models, **activity), stream(-1, 0.2, -1, 1, -1))).packets
