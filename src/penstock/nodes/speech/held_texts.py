@@ -26,6 +26,7 @@ class HeldTexts:
     def __init__(self, *inputs: Receiver[Packet]) -> None:
         self._inputs = deque(inputs)
         self._held: deque[Packet] = deque()
+        self._characters = 0  # of all that was taken
         self._chunker: TextChunker | None = None
 
     async def hold_until(self, event: anyio.Event) -> None:
@@ -48,7 +49,7 @@ class HeldTexts:
     async def _hold(self) -> None:
         while self._inputs:
             await self._take()
-            if sum(len(packet.text) for packet in self._held if isinstance(packet, Text)) > MAX_CHARACTERS:
+            if self._characters > MAX_CHARACTERS:
                 raise BadData(
                     f"more than {MAX_CHARACTERS} characters of text came before the recording of the voice had ended: "
                     "send the recording first"
@@ -56,12 +57,15 @@ class HeldTexts:
 
     async def _take(self) -> None:
         packet = await self._inputs[0].receive()
+        taken: list[Packet] = []
         if packet is None:
             self._inputs.popleft()
-            self._held.extend((self._chunker.finish() or ()) if self._chunker else ())
+            taken += (self._chunker.finish() or ()) if self._chunker else ()
             self._chunker = None
         elif isinstance(packet, Binary):
             self._chunker = self._chunker or TextChunker(TextChunkerConfig.model_validate({}))
-            self._held.extend(self._chunker.process(packet) or ())
+            taken += self._chunker.process(packet) or ()
         else:
-            self._held.append(packet)
+            taken.append(packet)
+        self._held.extend(taken)
+        self._characters += sum(len(one.text) for one in taken if isinstance(one, Text))

@@ -25,6 +25,7 @@ RATE_HZ: Final = 24_000
 LONGEST_S: Final = 15
 RIFF_HEAD: Final = 8  # bytes before those that a RIFF header counts
 UNKNOWN_SIZES: Final = (0, 0xFFFF_FFFF)
+MAX_PATH: Final = 1024  # characters; what is longer is the recording itself
 SHORTEST_BASE64: Final = 64  # characters; what is shorter is a name
 
 
@@ -115,15 +116,17 @@ def find_recording(voice: str, folders: Sequence[Path]) -> bytes:
         raise ConfigurationError(f"voice '{voice[:100]}' is not fetched: give the path of a recording ({PAGE})")
     if voice.endswith(".safetensors"):
         raise ConfigurationError(f"voice '{voice[:100]}' is an embedding, and a recording is needed ({PAGE})")
-    if (given := from_base64(voice)) is not None:
-        return given
-    candidates = [Path(voice), *(folder / f"{voice}.wav" for folder in folders)]
+    candidates = [Path(voice), *(folder / f"{voice}.wav" for folder in folders)] if len(voice) <= MAX_PATH else []
     try:
         found = next((path for path in candidates if path.is_file()), None)
-        if found is not None:
+        if found is not None and found.stat().st_size <= MAX_BYTES:
             return found.read_bytes()
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"voice '{voice[:100]}' cannot be read: {error}") from error
+    if found is not None:
+        raise ConfigurationError(f"voice '{found}' is more than {MAX_BYTES >> 20} MiB; {LONGEST_S} s of it are enough")
+    if (given := from_base64(voice)) is not None:
+        return given
     looked = ", ".join(f"'{folder}'" for folder in folders)
     raise MissingDependency(
         f"voice '{voice[:100]}' is not there: neither a file nor a .wav of that name in {looked}; "

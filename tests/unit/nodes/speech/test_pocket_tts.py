@@ -213,6 +213,19 @@ async def test_a_voice_that_cannot_be_had_is_told_with_the_way_out(voice, error,
         recordings.find_recording(voice, default_registry().get(KIND).Config(model_dir=str(model)).folders())
 
 
+def test_a_path_that_could_be_base64_is_a_path_and_a_file_has_a_bound(tmp_path):
+    path = tmp_path / ("a" * 100)
+    while len(str(path)) % 4:
+        path = path.with_name(path.name + "a")
+    with path.open("wb") as file:
+        file.truncate(recordings.MAX_BYTES)
+    assert len(recordings.find_recording(str(path), [])) == recordings.MAX_BYTES
+    with path.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ConfigurationError, match="more than 16 MiB"):
+        recordings.find_recording(str(path), [])
+
+
 # -- recordings in a stream ---------------------------------------------------------------------------
 
 
