@@ -10,7 +10,7 @@ from penstock.nodes.base import Transform
 from penstock.nodes.builtin import BUILTIN
 from penstock.nodes.registry import BrokenPlugin, default_registry
 from penstock.packets import Binary
-from penstock.pins import EncodedAudioType
+from penstock.pins import TEXT, EncodedAudioType
 from penstock.testing import run_node
 from penstock.testing.nodes import AwaitingNodeContract, NodeCase, NodeContract, usual_case, usual_packets
 from penstock.testing.request import FakeRequest
@@ -48,6 +48,7 @@ def models(tmp_path_factory):
     listening_models.whisper(folder / "whisper")
     listening_models.sense_voice(folder / "sense-voice")
     listening_models.parakeet(folder / "parakeet")
+    listening_models.moonshine(folder / "moonshine")
     return folder
 
 
@@ -102,10 +103,12 @@ class TestNodesThatAwait(AwaitingNodeContract):
                 activity = str(models / "silero_vad.onnx")
                 params = {"model_path": str(models / "whisper"), "vad_model_path": activity}
                 return NodeCase(params, usual_case(node_class).packets)
-            case "plugin::native::sensevoice" | "plugin::native::parakeet":
-                name = "sense-voice" if kind.endswith("sensevoice") else "parakeet"
+            case "plugin::native::sensevoice" | "plugin::native::parakeet" | "plugin::native::moonshine":
+                name = kind.rpartition("::")[2].replace("sensevoice", "sense-voice")
                 params = {"model_dir": str(models / name), "use_vad": False}
                 return NodeCase(params, usual_case(node_class).packets)
+            case "plugin::native::pocket-tts":
+                return NodeCase(node_class.example, {"in": usual_packets(TEXT)})
             case "transport::http::fetcher":
                 url = request.getfixturevalue("served")
                 return NodeCase({"url": url, "allow_private": True})

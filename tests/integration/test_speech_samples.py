@@ -38,10 +38,52 @@ FIELD_NODES = {
     "plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
     "plugin::native::sensevoice": [SAID, SAID],
     "plugin::native::parakeet": [SAID, SAID],
+    "plugin::native::moonshine\n    params: {model_dir: models/moonshine-base-en, model_arch: base, num_threads: 4}": [
+        SAID,
+        SAID,
+    ],
     "plugin::native::vad\n    params: {model_path: models/ten-vad.onnx, output_mode: events}": ["vad"] * 4,
     "plugin::native::vad\n    params: {output_mode: filtered_audio}\n"
     "  - kind: plugin::native::whisper\n    params: {model_path: models/ggml-base.en-q5_1.bin}": [SAID, SAID],
 }
+
+# What files in the field that speak are made of: a voice by name, or one that is uploaded with the text.
+FIELD_VOICES = {
+    "supertonic": """
+  text: {kind: "streamkit::http_input"}
+  text_chunker: {kind: "core::text_chunker", params: {min_length: 10}, needs: text}
+  voice:
+    kind: plugin::native::supertonic
+    params: {model_dir: models/supertonic-v2-onnx, lang: en, voice_style: M1, total_step: 5, speed: 1.05,
+             silence_duration: 0.3}
+    needs: text_chunker
+""",
+    "pocket-tts": """
+  uploads: {kind: "streamkit::http_input", params: {fields: [{name: voice, required: false}, {name: text}]}}
+  text_chunker: {kind: "core::text_chunker", params: {min_length: 10}, needs: uploads.text}
+  voice:
+    kind: plugin::native::pocket-tts
+    params: {weights_path: models/pocket-tts/tts_b6369a24.safetensors, temperature: 0.7, lsd_decode_steps: 1,
+             tokenizer_path: models/pocket-tts/tokenizer.model, eos_threshold: -4.0,
+             voice_embeddings_dir: models/pocket-tts/embeddings}
+    needs: [text_chunker, uploads.voice]
+""",
+}
+SPOKEN = """
+name: tts
+mode: oneshot
+nodes:%s
+  resampler:
+    kind: audio::resampler
+    params: {chunk_frames: 960, output_frame_size: 960, target_sample_rate: 48000}
+    needs: voice
+  opus_encoder: {kind: "audio::opus::encoder", needs: resampler}
+  webm_muxer:
+    kind: containers::webm::muxer
+    params: {channels: 1, chunk_size: 65536, sample_rate: 48000, streaming_mode: live}
+    needs: opus_encoder
+  http_output: {kind: "streamkit::http_output", needs: webm_muxer}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +94,13 @@ def place(tmp_path_factory):
     listening_models.whisper(models / "sherpa-onnx-whisper-base.en")
     listening_models.sense_voice(models / "sherpa-onnx-sense-voice-zh-en-ja-ko-yue-int8-2025-09-09")
     listening_models.parakeet(models / "sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8")
+    listening_models.moonshine(models / "sherpa-onnx-moonshine-base-en-quantized-2026-02-27")
     voice_models.piper(models / "vits-piper-en_US-libritts_r-medium", speakers=3)
+    voice_models.supertonic(models / "supertonic-v2-onnx", own_files=True)
+    voice_models.pocket(models / "sherpa-onnx-pocket-tts-int8-2026-01-26")
+    (models / "sherpa-onnx-pocket-tts-int8-2026-01-26" / "test_wavs").mkdir()
+    bria = models / "sherpa-onnx-pocket-tts-int8-2026-01-26" / "test_wavs" / "bria.wav"
+    ffmpeg("-v", "error", "-f", "lavfi", "-i", "sine=440:duration=1", "-af", "volume=0.8/0.125:precision=float", bria)
     listening_models.silero(models / "silero_vad.onnx")
     listening_models.ten(models / "ten-vad.onnx")
     parts = [(1, 0.0), (2, 0.3), (1, 0.0), (1.5, 0.3), (2, 0.0)]
@@ -121,3 +169,28 @@ def test_files_of_the_field_run_unmodified(place, node):
     (place / "field.yml").write_text(FIELD % node)
     lines = lines_of(place, place / "field.yml")
     assert [one["Transcription"]["text"] if "Transcription" in one else "vad" for one in lines] == FIELD_NODES[node]
+
+
+@pytest.mark.slow
+def test_a_text_is_spoken_in_the_voice_of_a_recording(place):
+    text = ROOT / "samples" / "text" / "welcome.txt"
+    for voice, level in ((["-i", "voice=recording.ogg"], 0.3), ([], 0.8)):
+        run(place, sample("speak_like_this.yml"), *voice, "-i", f"text={text}", "-o", "welcome.ogg")
+        heard = np.frombuffer(ffmpeg("-v", "error", "-i", place / "welcome.ogg", "-f", "f32le", "-").stdout, np.float32)
+        assert np.abs(heard).max() == pytest.approx(level, rel=0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FIELD_VOICES)
+def test_files_of_the_field_that_speak_run_unmodified(place, kind):
+    (place / "field.yml").write_text(SPOKEN % FIELD_VOICES[kind])
+    (place / "text.txt").write_text("The quick brown fox jumps over the lazy dog. And so on, as long as it lasts.")
+    upload = ["-i", "text=text.txt", "-i", "voice=recording.ogg"] if kind == "pocket-tts" else ["-i", "text.txt"]
+    run(place, place / "field.yml", *upload, "-o", "spoken.webm")
+    audio = probe(place / "spoken.webm", decode=True).audio
+    assert (audio.codec_name, audio.sample_rate, audio.errors) == ("opus", 48_000, 0)
+    assert audio.samples > 3 * 48_000
+    heard = np.frombuffer(
+        ffmpeg("-v", "error", "-i", place / "spoken.webm", "-ac", 1, "-f", "f32le", "-").stdout, np.float32
+    )
+    assert np.abs(heard).max() == pytest.approx(0.3, abs=0.1)

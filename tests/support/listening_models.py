@@ -191,3 +191,91 @@ def parakeet(folder, **changed):
     inputs = [("encoder_outputs", FLOAT, [1, 1, 1]), ("decoder_outputs", FLOAT, [1, 4, 1])]
     save(folder / "joiner.int8.onnx", inputs, nodes, [("outputs", FLOAT, [1, 1, 1, table.shape[1]])], constants)
     return folder
+
+
+MOONSHINE_HOP = 384
+
+
+def moonshine(folder, *, merged=True, mask=True):
+    """A Moonshine model, with one decoder or of the first version: says ``LOUD`` or ``QUIET`` by the highest sample."""
+    folder.mkdir(parents=True, exist_ok=True)
+    symbols = ["<unk>", "<s>", "</s>", *(word.replace(" ", "▁") for word in (*LOUD, *QUIET))]
+    coded = [base64.b64encode(symbol.encode()).decode() for symbol in symbols] if merged else symbols
+    (folder / "tokens.txt").write_text("".join(f"{s} {n}\n" for n, s in enumerate(coded)), encoding="utf-8")
+    table = np.zeros((2, 200, len(symbols)), np.float32)
+    table[:, :, 2] = 5
+    for which, first in enumerate((3, 5)):
+        table[which, 0, first] = table[which, 1, first + 1] = 10
+    frames = [  # the level, for each frame of ``MOONSHINE_HOP`` samples
+        ("ReduceMax", ["audio"], ["level"], {"axes": [0, 1], "keepdims": 0}),
+        ("Shape", ["audio"], ["size"]),
+        ("Gather", ["size", "one"], ["length"]),
+        ("Div", ["length", "hop"], ["count"]),
+        ("Concat", ["one", "count", "one"], ["shape"], {"axis": 0}),
+        ("Expand", ["level", "shape"], ["frames"]),
+    ]
+    constants = {"one": np.array([1]), "hop": np.array([MOONSHINE_HOP])}
+    if merged:
+        inputs = [("audio", FLOAT, [1, "n"])]
+        save(folder / "encoder_model.onnx", inputs, frames, [("frames", FLOAT, [1, "t", 1])], constants)
+        _moonshine_merged(folder / "decoder_model_merged.onnx", table, mask=mask)
+        return folder
+    save(folder / "preprocess.onnx", [("audio", FLOAT, [1, "n"])], frames, [("frames", FLOAT, [1, "t", 1])], constants)
+    inputs = [("features", FLOAT, [1, "t", 1]), ("features_len", INT32, [1])]
+    save(folder / "encode.int8.onnx", inputs, [("Identity", ["features"], ["out"])], [("out", FLOAT, [1, "t", 1])])
+    inputs = [("tokens", INT32, [1, 1]), ("frames", FLOAT, [1, "t", 1]), ("seq_len", INT32, [1])]
+    nodes = [
+        ("Cast", ["seq_len"], ["ordinal"], {"to": INT64}),
+        ("Sub", ["ordinal", "one"], ["position"]),
+        *_said_at("position"),
+    ]
+    outputs, constants = [("logits", FLOAT, [1, 1, len(symbols)]), ("next", FLOAT, [1])], _table(table)
+    save(folder / "uncached_decode.int8.onnx", inputs, [*nodes, ("Cast", ["seq_len"], ["next"], {"to": FLOAT})],
+         outputs, constants)  # fmt: skip
+    save(folder / "cached_decode.int8.onnx", [*inputs, ("state", FLOAT, [1])],
+         [*nodes, ("Identity", ["state"], ["next"])], outputs, constants)  # fmt: skip
+    return folder
+
+
+def _table(table):
+    return {"table": table, "threshold": np.float32(0.01), "one": np.array([1]), "zero": np.array([0])}
+
+
+def _said_at(position):
+    """Nodes that look up the ``logits`` of a position, by the level of the ``frames``."""
+    return [
+        ("ReduceMax", ["frames"], ["level"], {"axes": [0, 1, 2], "keepdims": 0}),
+        ("Less", ["level", "threshold"], ["is_quiet"]),
+        ("Cast", ["is_quiet"], ["which"], {"to": INT64}),
+        ("Gather", ["table", "which"], ["rows"], {"axis": 0}),
+        ("Gather", ["rows", position], ["row"], {"axis": 0}),
+        ("Unsqueeze", ["row", "zero"], ["logits"]),
+    ]
+
+
+def _moonshine_merged(path, table, *, mask):
+    """One decoder with a cache of one layer; a mask counts samples, and the graph thins it to one for each frame."""
+    names = [f"past_key_values.0.{whose}.{what}" for whose in ("decoder", "encoder") for what in ("key", "value")]
+    inputs = [("input_ids", INT64, [1, "k"]), ("encoder_hidden_states", FLOAT, [1, "t", 1])]
+    inputs += [*((name, FLOAT, [1, 1, f"n{i}", 1]) for i, name in enumerate(names)), ("use_cache_branch", 9, [1])]
+    nodes = [
+        ("Shape", [names[0]], ["cached"]),
+        ("Gather", ["cached", "two"], ["position"]),
+        *([("Concat", [name, "cell"], [f"next{i}"], {"axis": 2}) for i, name in enumerate(names[:2])]),
+        ("Unsqueeze", ["encoder_hidden_states", "one"], ["next2"]),
+        ("Identity", ["next2"], ["next3"]),
+    ]
+    if mask:
+        inputs.insert(0, ("encoder_attention_mask", INT64, [1, "m"]))
+        nodes += [
+            ("Slice", ["encoder_attention_mask", "zero", "far", "one", "hop"], ["thin"]),
+            ("Cast", ["thin"], ["weights"], {"to": FLOAT}),
+            ("Unsqueeze", ["weights", "two"], ["column"]),
+            ("Mul", ["encoder_hidden_states", "column"], ["frames"]),
+        ]
+    else:
+        nodes.append(("Identity", ["encoder_hidden_states"], ["frames"]))
+    constants = _table(table) | {"two": np.array([2]), "far": np.array([1 << 40]), "hop": np.array([MOONSHINE_HOP])}
+    constants |= {"cell": np.zeros((1, 1, 1, 1), np.float32)}
+    outputs = [("logits", FLOAT, [1, 1, table.shape[2]]), *((f"next{i}", FLOAT, [1, 1, "m", 1]) for i in range(4))]
+    save(path, inputs, [*nodes, *_said_at("position")], outputs, constants)

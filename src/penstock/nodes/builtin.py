@@ -41,9 +41,12 @@ BUILTIN: Final[dict[str, str]] = {
     "plugin::native::aac_encoder": "penstock.nodes.audio.aac_encoder:AacEncoder",
     "plugin::native::kokoro": "penstock.nodes.speech.kokoro:Kokoro",
     "plugin::native::matcha": "penstock.nodes.speech.matcha:Matcha",
+    "plugin::native::moonshine": "penstock.nodes.speech.moonshine:Moonshine",
     "plugin::native::parakeet": "penstock.nodes.speech.parakeet:Parakeet",
     "plugin::native::piper": "penstock.nodes.speech.piper:Piper",
+    "plugin::native::pocket-tts": "penstock.nodes.speech.pocket_tts:PocketTts",
     "plugin::native::sensevoice": "penstock.nodes.speech.sensevoice:SenseVoice",
+    "plugin::native::supertonic": "penstock.nodes.speech.supertonic:Supertonic",
     "plugin::native::vad": "penstock.nodes.speech.vad:Vad",
     "plugin::native::whisper": "penstock.nodes.speech.whisper:Whisper",
     "speech::espeak": "penstock.nodes.speech.espeak:Espeak",
@@ -56,6 +59,17 @@ ALIASES: Final[dict[str, str]] = {
     "plugin::native::aac-encoder": "plugin::native::aac_encoder",
     **{
         f"speech::{name}": f"plugin::native::{name}"
-        for name in ("kokoro", "matcha", "parakeet", "piper", "sensevoice", "vad", "whisper")
+        for name in (
+            "kokoro",
+            "matcha",
+            "moonshine",
+            "parakeet",
+            "piper",
+            "pocket-tts",
+            "sensevoice",
+            "supertonic",
+            "vad",
+            "whisper",
+        )
     },
 }

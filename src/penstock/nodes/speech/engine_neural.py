@@ -11,7 +11,7 @@ import numpy as np
 from penstock.errors import ConfigurationError, PenstockError
 from penstock.nodes.speech.engine_espeak import CONTROLS
 from penstock.nodes.speech.phonemes import Speller, has_han
-from penstock.nodes.speech.sherpa import load
+from penstock.nodes.speech.sherpa import load, manner
 from penstock.nodes.text.text_chunker import TextChunker, TextChunkerConfig
 from penstock.packets import Text
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from penstock.nodes.speech.sherpa import ModelSpec
 
-__all__ = ["Delivery", "NeuralEngine"]
+__all__ = ["Delivery", "NeuralEngine", "Phrasing", "Reference"]
 
 SENTENCE_CHARACTERS: Final = 250
 """A sentence is cut here at the latest, so that it stays within the 510 symbols of Kokoro's style table."""
@@ -32,8 +32,31 @@ SENTENCE_CHARACTERS: Final = 250
 class Delivery:
     """Who speaks, and how fast: what can change from one sentence to the next."""
 
-    speaker_id: int
-    speed: float
+    speaker_id: int = 0
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """How text is cut into what is spoken at once.
+
+    Attributes:
+        min_characters: what a sentence must have; a shorter one is joined to the next.
+        max_characters: what it has at most.
+        pause_s: silence put between one sentence and the next, seconds; models of most families make their own.
+    """
+
+    min_characters: int = 10
+    max_characters: int = SENTENCE_CHARACTERS
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A recording of who is to be imitated: mono samples, and their rate."""
+
+    samples: list[float]
+    sample_rate_hz: int
 
 
 class NeuralEngine:
@@ -43,8 +66,7 @@ class NeuralEngine:
         self,
         spec: ModelSpec,
         delivery: Delivery,
-        *,
-        min_sentence_length: int,
+        phrasing: Phrasing,
         on_sentence: Callable[[str], None] | None = None,
     ) -> None:
         """Load a model that passed ``sherpa.check``.
@@ -52,7 +74,7 @@ class NeuralEngine:
         Args:
             spec: the model.
             delivery: speaker and pace.
-            min_sentence_length: characters below which a sentence is joined to the next.
+            phrasing: how text is cut.
             on_sentence: is told each sentence before it is computed, in the thread that computes.
 
         Raises:
@@ -61,18 +83,12 @@ class NeuralEngine:
         """
         self._model: Any = load(spec)
         self._library = _generation()
-        kokoro = spec.family == "kokoro"
+        self._spec = spec
         self._lexicon = bool(spec.files.get("lexicon"))
-        self._spell = Speller(
-            Path(spec.files["tokens"]),
-            self._model.lang or "en-us",
-            kokoro_letters=kokoro and self._lexicon,
-            decompose=not kokoro,
-        )
-        self._cut = {
-            "min_length": min(min_sentence_length, SENTENCE_CHARACTERS),
-            "max_length": SENTENCE_CHARACTERS,
-        }
+        self._spell = self._speller() if "tokens" in spec.files else None
+        self._phrasing = phrasing
+        self._spoken = False
+        self.reference: Reference | None = None
         self._on_sentence = on_sentence
         self.delivery = delivery
 
@@ -111,25 +127,46 @@ class NeuralEngine:
             PenstockError: the model failed on a sentence.
         """
         for sentence in self._sentences(text.translate(CONTROLS).encode("utf-8", "replace").decode()):
-            if self._lexicon and has_han(sentence):
-                spelled = ""
-            elif not (spelled := self._spell(sentence)):
+            if (spelled := self._spelled(sentence)) is None:
                 continue
             if self._on_sentence is not None:
                 self._on_sentence(sentence)
             samples = self._speak(sentence, spelled)
             if len(samples):
-                yield samples
+                yield self._after_pause(samples)
 
     def close(self) -> None:
         """Let go of the model; a sentence that is still being computed keeps it until it is done."""
         self._model = None
 
+    def _speller(self) -> Speller:
+        kokoro = self._spec.family == "kokoro"
+        return Speller(
+            Path(self._spec.files["tokens"]),
+            self._model.lang or "en-us",
+            kokoro_letters=kokoro and self._lexicon,
+            decompose=not kokoro,
+        )
+
+    def _spelled(self, sentence: str) -> str | None:
+        """The symbols of a sentence; empty if the model reads the text itself, None if there is nothing to say."""
+        if self._spell is None:
+            return "" if any(character.isalnum() for character in sentence) else None
+        if self._lexicon and has_han(sentence):
+            return ""
+        return self._spell(sentence) or None
+
+    def _after_pause(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        pause = int(self._phrasing.pause_s * self.sample_rate_hz) if self._spoken else 0
+        self._spoken = True
+        return np.concatenate([np.zeros((pause, 1), np.float32), samples]) if pause else samples
+
     def _speak(self, sentence: str, spelled: str) -> NDArray[np.float32]:
-        how = self._library.GenerationConfig()
+        how = manner(self._library, self._spec, len(sentence))
         delivery = self._delivery  # once: it may be set meanwhile
         how.sid, how.speed = delivery.speaker_id, delivery.speed
-        how.silence_scale = 1.0  # the pauses that the voice makes
+        if self.reference is not None:
+            how.reference_audio, how.reference_sample_rate = self.reference.samples, self.reference.sample_rate_hz
         if spelled:
             how.phoneme_codepoints = [[ord(symbol) for symbol in spelled]]
         parts: list[NDArray[np.float32]] = []
@@ -139,15 +176,23 @@ class NeuralEngine:
             return 1
 
         try:
-            self._model.generate("" if spelled else sentence, how, callback=collect)
+            self._model.generate("" if spelled else _as_read(sentence), how, callback=collect)
         except RuntimeError as error:
             raise PenstockError(f"the voice failed on a sentence of {len(sentence)} characters: {error}") from error
         return np.concatenate([*parts, np.zeros(0, np.float32)]).reshape(-1, 1)
 
     def _sentences(self, text: str) -> list[str]:
-        chunker = TextChunker(TextChunkerConfig.model_validate(self._cut))
+        longest = self._phrasing.max_characters
+        cut = {"min_length": min(self._phrasing.min_characters, longest), "max_length": longest}
+        chunker = TextChunker(TextChunkerConfig.model_validate(cut))
         packets = [*(chunker.process(Text(text)) or ()), *(chunker.finish() or ())]
         return [packet.text for packet in packets if isinstance(packet, Text)]
+
+
+def _as_read(sentence: str) -> str:
+    """A sentence on one line, with a mark at its end."""
+    line = " ".join(sentence.split())
+    return f"{line}." if line[-1:].isalnum() else line
 
 
 def _generation() -> Any:

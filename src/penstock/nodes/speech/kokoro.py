@@ -8,28 +8,36 @@ for the sentence that is being computed. Where the model cannot be used, ``--tts
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from penstock.nodes.base import TUNABLE, node
+from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.neural import (
     INPUTS,
     OUTPUTS,
     ExecutionProvider,
     NeuralVoice,
     NeuralVoiceConfig,
+    telling_sentences,
 )
-from penstock.telemetry import NODE_TELEMETRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from penstock.nodes.base import NodeContext
     from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Kokoro", "KokoroConfig"]
+
+ARCHIVE: Final = "kokoro-multi-lang-v1_1"
+MODEL_FILES: Final = {
+    "model": ("model.onnx", "model*.onnx"),
+    "voices": ("voices.bin",),
+    "tokens": ("tokens.txt",),
+}
 
 
 class KokoroConfig(NeuralVoiceConfig):
@@ -54,16 +62,11 @@ class KokoroConfig(NeuralVoiceConfig):
 class Kokoro(NeuralVoice[KokoroConfig]):
     """Speak text with a Kokoro model."""
 
-    archive = "kokoro-multi-lang-v1_1"
-    model_files = {  # noqa: RUF012 - as declared by the base
-        "model": ("model.onnx", "model*.onnx"),
-        "voices": ("voices.bin",),
-        "tokens": ("tokens.txt",),
-    }
-
-    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:
+    def spec(self) -> ModelSpec:
         from penstock.nodes.speech.sherpa import ModelSpec
 
+        directory = Path(self.config.model_dir)
+        files = find_files(self.kind, directory, MODEL_FILES, ARCHIVE)
         lexicons = [directory / name for name in ("lexicon-us-en.txt", "lexicon-zh.txt")]
         if there := [str(path) for path in lexicons if path.is_file()]:
             files = {**files, "lexicon": ",".join(there)}
@@ -71,12 +74,4 @@ class Kokoro(NeuralVoice[KokoroConfig]):
         return ModelSpec("voice", "kokoro", files, {}, self.config.num_threads, self.config.execution_provider, rules)
 
     def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:
-        if not self.config.emit_telemetry:
-            return None
-        length = self.config.telemetry_preview_chars
-
-        def tell(sentence: str) -> None:
-            data = {"text_preview": sentence[:length], "length": len(sentence)}
-            ctx.report(NODE_TELEMETRY, event_type="tts.sentence", data=data, left_out=0)
-
-        return tell
+        return telling_sentences(ctx, self.config.telemetry_preview_chars) if self.config.emit_telemetry else None

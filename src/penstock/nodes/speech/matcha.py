@@ -9,19 +9,26 @@ and a model archive.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from penstock.nodes.base import node
+from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.neural import INPUTS, OUTPUTS, ExecutionProvider, NeuralVoice, NeuralVoiceConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Matcha", "MatchaConfig"]
+
+ARCHIVE: Final = "matcha-icefall-en_US-ljspeech"
+MODEL_FILES: Final = {
+    "acoustic_model": ("model-steps-*.onnx", "model*.onnx"),
+    "vocoder": ("vocos*.onnx", "hifigan*.onnx", "../vocos*.onnx", "../hifigan*.onnx"),
+    "tokens": ("tokens.txt",),
+}
 
 
 class MatchaConfig(NeuralVoiceConfig):
@@ -45,16 +52,10 @@ class MatchaConfig(NeuralVoiceConfig):
 class Matcha(NeuralVoice[MatchaConfig]):
     """Speak text with a Matcha model."""
 
-    archive = "matcha-icefall-en_US-ljspeech"
-    model_files = {  # noqa: RUF012 - as declared by the base
-        "acoustic_model": ("model-steps-*.onnx", "model*.onnx"),
-        "vocoder": ("vocos*.onnx", "hifigan*.onnx", "../vocos*.onnx", "../hifigan*.onnx"),
-        "tokens": ("tokens.txt",),
-    }
-
-    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:  # noqa: ARG002
+    def spec(self) -> ModelSpec:
         from penstock.nodes.speech.sherpa import ModelSpec
 
         config = self.config
+        files = find_files(self.kind, Path(config.model_dir), MODEL_FILES, ARCHIVE)
         options = {"length_scale": config.length_scale, "noise_scale": config.noise_scale}
         return ModelSpec("voice", "matcha", files, options, config.num_threads, config.execution_provider)

@@ -1,4 +1,4 @@
-"""What the kinds of neural voice have in common: their parameters, their model directory, how they run.
+"""What the kinds of neural voice have in common: their parameters, how they find their model, how they run.
 
 With ``PENSTOCK_TTS_FALLBACK=espeak`` (or ``--tts-fallback espeak``) a pipeline whose model cannot be used runs all the
 same, spoken by espeak-ng at the pace that was asked for, with a warning.
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from anyio import to_thread
 from pydantic import Field
 
 from penstock.errors import ConfigurationError
 from penstock.nodes.base import TUNABLE, Node, NodeConfig
-from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.speak import speak
 from penstock.pins import TEXT, InputPin, OutputPin, RawAudioType
+from penstock.telemetry import NODE_TELEMETRY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from penstock.nodes.base import NodeContext
     from penstock.nodes.speech.engine import SpeechEngine
-    from penstock.nodes.speech.engine_neural import Delivery, NeuralEngine
+    from penstock.nodes.speech.engine_neural import Delivery, NeuralEngine, Phrasing
     from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = [
@@ -36,6 +35,8 @@ __all__ = [
     "ExecutionProvider",
     "NeuralVoice",
     "NeuralVoiceConfig",
+    "VoiceConfig",
+    "telling_sentences",
 ]
 
 FALLBACK_VARIABLE: Final = "PENSTOCK_TTS_FALLBACK"
@@ -49,8 +50,34 @@ OUTPUTS: Final = (OutputPin("out", RawAudioType(0, 1)),)
 ExecutionProvider = Literal["cpu", "cuda", "tensorrt"]
 
 
-class NeuralVoiceConfig(NodeConfig):
-    """What all neural voices are told."""
+class VoiceConfig(NodeConfig):
+    """What a neural voice is told, whatever its parameters are called."""
+
+    @property
+    def pace(self) -> float:
+        """How much faster than usual the voice is to speak, all parameters taken together."""
+        return 1.0
+
+    @property
+    def tongue(self) -> str:
+        """The language that is spoken, as espeak-ng calls it."""
+        return FALLBACK_VOICE
+
+    def delivery(self) -> Delivery:
+        """Who is to speak, and how fast."""
+        from penstock.nodes.speech.engine_neural import Delivery
+
+        return Delivery()
+
+    def phrasing(self) -> Phrasing:
+        """How text is cut into what is spoken at once."""
+        from penstock.nodes.speech.engine_neural import Phrasing
+
+        return Phrasing()
+
+
+class NeuralVoiceConfig(VoiceConfig):
+    """What the voices with speakers by number are told."""
 
     model_dir: str = Field(min_length=1, max_length=4096, description="Directory of the unpacked model archive.")
     speaker_id: int = Field(0, ge=0, strict=True, description="Speaker of the model.", json_schema_extra=TUNABLE)
@@ -69,30 +96,31 @@ class NeuralVoiceConfig(NodeConfig):
 
     @property
     def pace(self) -> float:
-        """How much faster than usual the voice is to speak, all parameters taken together."""
         return self.speed
 
+    def delivery(self) -> Delivery:
+        from penstock.nodes.speech.engine_neural import Delivery
 
-C = TypeVar("C", bound=NeuralVoiceConfig)
+        return Delivery(self.speaker_id, self.speed)
+
+    def phrasing(self) -> Phrasing:
+        from penstock.nodes.speech.engine_neural import Phrasing
+
+        return Phrasing(self.min_sentence_length)
+
+
+C = TypeVar("C", bound=VoiceConfig)
 
 
 class NeuralVoice(Node[C]):
-    """A voice whose model is a directory of files.
-
-    Attributes:
-        archive: name of a model archive that fits, for messages.
-        model_files: what the directory holds: for each role the glob patterns of the file, the preferred first.
-    """
-
-    archive: ClassVar[str]
-    model_files: ClassVar[Mapping[str, tuple[str, ...]]]
+    """A voice whose model is a set of files."""
 
     _engine: SpeechEngine | None = None
     _neural: NeuralEngine | None = None
 
     @abstractmethod
-    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:
-        """The model as sherpa-onnx is told of it."""
+    def spec(self) -> ModelSpec:
+        """Find the files of the model; as sherpa-onnx is told of it."""
 
     def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:  # noqa: ARG002 - for overriding
         """What to do with each sentence before it is spoken; nothing by default."""
@@ -114,7 +142,7 @@ class NeuralVoice(Node[C]):
             if not fallback:
                 raise type(error)(f"{error}; --tts-fallback espeak lets espeak-ng speak instead") from error
             self._engine = await to_thread.run_sync(self._load_espeak)
-            ctx.warn(f"{self.kind} is spoken by espeak-ng ({FALLBACK_VOICE}), not by the model: {error}")
+            ctx.warn(f"{self.kind} is spoken by espeak-ng ({self.config.tongue}), not by the model: {error}")
 
     async def run(self, ctx: NodeContext) -> None:
         """Speak until the input ends."""
@@ -128,14 +156,14 @@ class NeuralVoice(Node[C]):
             ConfigurationError: it has not, and the message says which it has; or espeak-ng speaks in its place.
         """
         if self._neural is not None:
-            self._neural.check(_delivery(config))
-        elif self._engine is not None and _delivery(config) != _delivery(self.config):
+            self._neural.check(config.delivery())
+        elif self._engine is not None and config.delivery() != self.config.delivery():
             raise ConfigurationError("espeak-ng speaks instead of the model, and keeps its voice and pace")
 
     def tune(self, config: C) -> None:
         """Set another speaker or pace, from the next sentence on."""
         if self._neural is not None:
-            self._neural.delivery = _delivery(config)
+            self._neural.delivery = config.delivery()
         self.config = config
 
     async def close(self) -> None:
@@ -146,24 +174,22 @@ class NeuralVoice(Node[C]):
         from penstock.nodes.speech.engine_neural import NeuralEngine
         from penstock.nodes.speech.sherpa import check
 
-        directory = Path(self.config.model_dir)
-        spec = self.spec(directory, find_files(self.kind, directory, self.model_files, self.archive))
+        spec = self.spec()
         if said := check(spec, self.kind):
             ctx.warn(f"{self.kind}: {said}")
-        return NeuralEngine(
-            spec,
-            _delivery(self.config),
-            min_sentence_length=self.config.min_sentence_length,
-            on_sentence=self.telling(ctx),
-        )
+        return NeuralEngine(spec, self.config.delivery(), self.config.phrasing(), self.telling(ctx))
 
     def _load_espeak(self) -> SpeechEngine:
         from penstock.nodes.speech.engine_espeak import EspeakEngine
 
-        return EspeakEngine(FALLBACK_VOICE, speed=min(4.0, max(0.5, self.config.pace)))
+        return EspeakEngine(self.config.tongue, speed=min(4.0, max(0.5, self.config.pace)))
 
 
-def _delivery(config: NeuralVoiceConfig) -> Delivery:
-    from penstock.nodes.speech.engine_neural import Delivery
+def telling_sentences(ctx: NodeContext, preview_characters: int) -> Callable[[str], None]:
+    """What publishes an event ``tts.sentence`` for a sentence, with its first characters and its length."""
 
-    return Delivery(config.speaker_id, config.speed)
+    def tell(sentence: str) -> None:
+        data = {"text_preview": sentence[:preview_characters], "length": len(sentence)}
+        ctx.report(NODE_TELEMETRY, event_type="tts.sentence", data=data, left_out=0)
+
+    return tell

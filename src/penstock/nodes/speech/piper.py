@@ -8,19 +8,22 @@ instead. Needs the extra ``speech`` and a model archive.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from penstock.nodes.base import TUNABLE, node
+from penstock.nodes.speech.model_files import find_files
 from penstock.nodes.speech.neural import INPUTS, OUTPUTS, NeuralVoice, NeuralVoiceConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.nodes.speech.sherpa import ModelSpec
 
 __all__ = ["Piper", "PiperConfig"]
+
+ARCHIVE: Final = "vits-piper-en_US-libritts_r-medium"
+MODEL_FILES: Final = {"model": ("*.onnx",), "tokens": ("tokens.txt",)}
 
 
 class PiperConfig(NeuralVoiceConfig):
@@ -47,12 +50,10 @@ class PiperConfig(NeuralVoiceConfig):
 class Piper(NeuralVoice[PiperConfig]):
     """Speak text with a Piper model."""
 
-    archive = "vits-piper-en_US-libritts_r-medium"
-    model_files = {"model": ("*.onnx",), "tokens": ("tokens.txt",)}  # noqa: RUF012 - as declared by the base
-
-    def spec(self, directory: Path, files: dict[str, str]) -> ModelSpec:  # noqa: ARG002
+    def spec(self) -> ModelSpec:
         from penstock.nodes.speech.sherpa import ModelSpec
 
+        files = find_files(self.kind, Path(self.config.model_dir), MODEL_FILES, ARCHIVE)
         names = ("length_scale", "noise_scale", "noise_scale_w")
         options = {name: getattr(self.config, name) for name in names}
         return ModelSpec("voice", "vits", files, options, self.config.num_threads)

@@ -18,11 +18,14 @@ from typing import Any, Final, Literal
 
 from penstock.errors import ConfigurationError, MissingDependency
 
-__all__ = ["RATE_HZ", "ModelSpec", "check", "load", "try_out"]
+__all__ = ["RATE_HZ", "ModelSpec", "check", "load", "manner", "try_out"]
 
 RATE_HZ: Final = 16_000  # of everything that listens
 TRIAL_TIMEOUT_S: Final = 300
 REMEMBERED: Final = 64
+POCKET_RATE_HZ: Final = 24_000
+POCKET_FRAMES: Final = 25  # of 80 ms
+POCKET_FRAMES_A_CHARACTER: Final = 3  # a slow voice needs one
 
 PLACE = re.compile(r"^/\S+?:\w+:\d+ |/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 SWALLOWED = re.compile(r"Caught exception:\s*(.+?)\s*Return an empty", re.DOTALL)  # the library goes on without text
@@ -35,7 +38,12 @@ _passed: dict[str, str] = {}  # what was said
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model: what it does, of which family it is, its files by role and its options."""
+    """A model: what it does, of which family it is, its files by role and its options.
+
+    Attributes:
+        steps: in which a voice is computed, for the families that refine theirs; 0 for others.
+        saying: what a voice is told with each sentence, as its family names it, such as the language.
+    """
 
     task: Literal["voice", "recognizer", "activity"]
     family: str
@@ -44,6 +52,8 @@ class ModelSpec:
     num_threads: int = 1
     provider: str = "cpu"
     rules: str = ""
+    steps: int = 0
+    saying: dict[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
@@ -107,6 +117,18 @@ def load(spec: ModelSpec) -> Any:
         raise ConfigurationError(f"sherpa-onnx cannot load the model in {_place(spec)}: {error}") from error
 
 
+def manner(library: Any, spec: ModelSpec, characters: int) -> Any:
+    """The ``GenerationConfig`` of a sentence of so many characters, but for who speaks and how fast."""
+    how = library.GenerationConfig()
+    how.silence_scale = 1.0  # the pauses that the voice makes
+    if spec.steps:
+        how.num_steps = spec.steps
+    how.extra = dict(spec.saying)
+    if spec.family == "pocket":  # a model that misses its end would go on for 40 s
+        how.extra |= {"max_frames": str(POCKET_FRAMES + POCKET_FRAMES_A_CHARACTER * characters)}
+    return how
+
+
 def try_out(given: dict[str, Any]) -> None:
     """Load a model and use it once, in a process that may end by it. Says on stderr why it cannot be done."""
     try:
@@ -144,6 +166,8 @@ def _load_voice(library: Any, spec: ModelSpec) -> Any:
         "vits": library.OfflineTtsVitsModelConfig,
         "kokoro": library.OfflineTtsKokoroModelConfig,
         "matcha": library.OfflineTtsMatchaModelConfig,
+        "pocket": library.OfflineTtsPocketModelConfig,
+        "supertonic": library.OfflineTtsSupertonicModelConfig,
     }[spec.family](**spec.files, **spec.options)
     config = library.OfflineTtsConfig(
         model=library.OfflineTtsModelConfig(
@@ -179,12 +203,15 @@ def _validate(config: Any) -> None:
 
 
 def _try_voice(spec: ModelSpec, model: Any) -> None:
-    from penstock.nodes.speech.phonemes import read_tokens
+    how, text = manner(_library(), spec, 1), "A."
+    if "tokens" in spec.files:
+        from penstock.nodes.speech.phonemes import read_tokens
 
-    letter = next((token for token in read_tokens(Path(spec.files["tokens"])) if token.isalpha()), "a")
-    how = _library().GenerationConfig()
-    how.phoneme_codepoints = [[ord(letter)]]
-    if not model.generate("", how).sample_rate:
+        letter = next((token for token in read_tokens(Path(spec.files["tokens"])) if token.isalpha()), "a")
+        how.phoneme_codepoints, text = [[ord(letter)]], ""
+    if spec.family == "pocket":
+        how.reference_audio, how.reference_sample_rate = [0.0] * POCKET_RATE_HZ, POCKET_RATE_HZ
+    if not model.generate(text, how).sample_rate:
         raise _SaidAlready("sherpa-onnx refused the model")
 
 

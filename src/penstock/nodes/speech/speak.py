@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from anyio import to_thread
 
@@ -14,22 +14,31 @@ if TYPE_CHECKING:
     from penstock.nodes.speech.engine import SpeechEngine
     from penstock.packets import Packet
 
-__all__ = ["PACKETS_PER_S", "speak"]
+__all__ = ["PACKETS_PER_S", "Texts", "speak"]
 
 PACKETS_PER_S = 10
 """Audio leaves in packets of 100 ms: few enough to be cheap, short enough for a live branch."""
 
 
-async def speak(ctx: NodeContext, engine: SpeechEngine) -> None:
+class Texts(Protocol):
+    """Where text comes from: an input, or what stands before one."""
+
+    async def receive(self) -> Packet | None:
+        """Return the next packet, or None at the end."""
+        ...
+
+
+async def speak(ctx: NodeContext, engine: SpeechEngine, texts: Texts | None = None) -> None:
     """Speak what arrives at ``in`` until it ends; audio leaves at ``out`` piece by piece while the rest is computed.
 
-    Times run on from 0 without gap or overlap: they count the samples sent so far. Each piece is computed in a worker
-    thread; a cancel does not wait for the piece that is being computed, which is thrown away.
+    Text comes from ``texts`` instead, if they are given. Times run on from 0 without gap or overlap: they count the
+    samples sent so far. Each piece is computed in a worker thread; a cancel does not wait for the piece that is being
+    computed, which is thrown away.
 
     Raises:
         BadData: a packet is not Text, or in a oneshot run there was nothing to say: an empty recording is no answer.
     """
-    received, output = ctx.input(), ctx.output()
+    received, output = texts or ctx.input(), ctx.output()
     rate = engine.sample_rate_hz
     step = rate // PACKETS_PER_S
     sent = sequence = 0

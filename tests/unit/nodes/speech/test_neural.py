@@ -10,7 +10,7 @@ from penstock.channels import Channel
 from penstock.errors import ConfigurationError, MissingDependency
 from penstock.nodes.registry import default_registry
 from penstock.nodes.speech import sherpa
-from penstock.nodes.speech.engine_neural import SENTENCE_CHARACTERS, Delivery, NeuralEngine
+from penstock.nodes.speech.engine_neural import SENTENCE_CHARACTERS, Delivery, NeuralEngine, Phrasing
 from penstock.packets import Text
 from penstock.testing import FakeContext, run_node
 from support import voice_models
@@ -182,11 +182,9 @@ async def test_a_cancel_does_not_wait_for_the_sentence_that_is_being_computed(mo
 
 
 async def test_sentences_are_computed_one_by_one_as_they_are_taken(models):
-    spec = node_of("piper", models).spec(models["piper"], {
-        "model": str(models["piper"] / "voice.onnx"), "tokens": str(models["piper"] / "tokens.txt")
-    })  # fmt: skip
+    spec = node_of("piper", models).spec()
     said = []
-    engine = NeuralEngine(spec, Delivery(0, 1.0), min_sentence_length=10, on_sentence=said.append)
+    engine = NeuralEngine(spec, Delivery(), Phrasing(), said.append)
     pieces = engine.synth(f"{FOX} " * 1000 + "word " * 1000)
     next(pieces)
     assert said == [FOX]

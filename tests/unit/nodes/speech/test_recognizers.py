@@ -14,7 +14,9 @@ from support import listening_models
 from support.media import audio_packets, tone
 
 RATE = 16_000
-WHISPER, SENSE_VOICE, PARAKEET = (f"plugin::native::{name}" for name in ("whisper", "sensevoice", "parakeet"))
+WHISPER, SENSE_VOICE, PARAKEET, MOONSHINE = (
+    f"plugin::native::{name}" for name in ("whisper", "sensevoice", "parakeet", "moonshine")
+)
 LOUD, QUIET = ("".join(words).strip() for words in (listening_models.LOUD, listening_models.QUIET))
 
 
@@ -25,6 +27,8 @@ def models(tmp_path_factory):
     listening_models.whisper(folder / "multilingual", "base", multilingual=True)
     listening_models.sense_voice(folder / "sense-voice")
     listening_models.parakeet(folder / "parakeet")
+    listening_models.moonshine(folder / "sherpa-onnx-moonshine-base-en-quantized-2026-02-27")
+    listening_models.moonshine(folder / "moonshine-1", merged=False)
     listening_models.silero(folder / "silero_vad.onnx")
     return folder
 
@@ -56,6 +60,19 @@ def parakeet_of(models, **params):
     return cls(cls.Config.model_validate(usual | params))
 
 
+def moonshine_of(models, **params):
+    cls = default_registry().get(MOONSHINE)
+    usual = {"model_dir": str(models / "moonshine-base-en"), "use_vad": False, "num_threads": 1}
+    return cls(cls.Config.model_validate(usual | params))
+
+
+def first_moonshine_of(models, **params):
+    return moonshine_of(models, model_dir=str(models / "moonshine-1"), **params)
+
+
+MAKERS = (whisper_of, sense_voice_of, parakeet_of, moonshine_of, first_moonshine_of)
+
+
 # -- what is said, and when ---------------------------------------------------------------------------
 
 
@@ -74,14 +91,15 @@ async def test_each_piece_of_speech_becomes_a_transcription_with_its_times(model
 
 async def test_the_model_hears_the_sound(models):
     hush = sound(2) * np.float32(1e-4)
-    for make, silence in ((whisper_of, sound(-2)), (sense_voice_of, hush), (parakeet_of, sound(-2))):
+    for make in MAKERS:
+        silence = hush if make in (sense_voice_of, moonshine_of) else sound(-2)
         loud = (await run_node(make(models), stream(2))).packets
         quiet = (await run_node(make(models), audio_packets(silence, 320, RATE))).packets
         assert [packet.text for packet in (*loud, *quiet)] == [LOUD, QUIET]
 
 
 async def test_without_an_activity_model_pieces_have_a_fixed_length_and_leave_nothing_out(models):
-    for make in (whisper_of, sense_voice_of, parakeet_of):
+    for make in MAKERS:
         packets = (await run_node(make(models, max_segment_duration_secs=2), stream(7))).packets
         assert sum(p.meta.duration_us for p in packets) == pytest.approx(7_000_000, abs=10)
         assert max(p.meta.duration_us for p in packets) <= 2_000_000
@@ -97,6 +115,13 @@ async def test_whisper_gets_29_seconds_at_most(models):
     packets = (await run_node(whisper_of(models), audio_packets(sound(35), RATE, RATE))).packets
     assert len(packets) == 2
     assert max(p.meta.duration_us for p in packets) <= 29_000_000
+
+
+async def test_moonshine_hears_all_of_30_seconds_and_gets_no_more(models):
+    for make in (moonshine_of, first_moonshine_of):
+        packets = (await run_node(make(models), audio_packets(sound(35), RATE, RATE))).packets
+        assert [packet.text for packet in packets] == [LOUD, LOUD]
+        assert 24_000_000 <= packets[0].meta.duration_us <= 30_000_000
 
 
 async def test_a_gap_in_the_times_ends_a_piece(models):
@@ -116,6 +141,12 @@ async def test_sense_voice_tells_the_language_it_heard(models):
     assert (packet.language, [segment.text for segment in packet.segments]) == ("en", [LOUD])
 
 
+async def test_moonshine_tells_the_language_that_its_archive_is_named_after(models):
+    (one,) = (await run_node(moonshine_of(models), stream(2))).packets
+    (other,) = (await run_node(first_moonshine_of(models), stream(2))).packets
+    assert (one.language, other.language) == ("en", None)
+
+
 async def test_parakeet_tells_how_sure_it_is_and_passes_over_what_is_short(models):
     activity = {"use_vad": True, "vad_model_path": str(models / "silero_vad.onnx")}
     packets = (await run_node(parakeet_of(models, **activity), stream(-1, 0.2, -1, 1, -1))).packets
@@ -126,7 +157,7 @@ async def test_parakeet_tells_how_sure_it_is_and_passes_over_what_is_short(model
 @pytest.mark.parametrize("frames", [0, 1, 100, 399, 400, 7999, 8000, 8001])
 async def test_very_short_sound_is_recognised_without_harm(models, frames):
     packets = audio_packets(sound(1)[:frames], 320, RATE)
-    for make in (whisper_of, sense_voice_of, parakeet_of):
+    for make in MAKERS:
         assert len((await run_node(make(models), packets)).packets) <= 1
 
 
@@ -190,6 +221,22 @@ async def test_missing_files_are_named(tmp_path, models):
         await run_node(whisper_of(models, vad_model_path=str(tmp_path / "none.onnx")))
 
 
+async def test_a_moonshine_directory_stands_for_the_newest_archive_of_its_name_beside_it(tmp_path):
+    listening_models.moonshine(tmp_path / "sherpa-onnx-moonshine-tiny-en-quantized-2026-02-27")
+    (tmp_path / "moonshine-tiny-en").mkdir()  # as others keep it: no tokens.txt, so it is none of sherpa-onnx's
+    node = moonshine_of(tmp_path, model_dir=str(tmp_path / "moonshine-tiny-en"), model_arch="tiny")
+    assert [packet.text for packet in (await run_node(node, stream(2))).packets] == [LOUD]
+    with pytest.raises(
+        MissingDependency, match=r"'.*moonshine-base-en' is not there; unpack an archive such as sherpa"
+    ):
+        await run_node(moonshine_of(tmp_path))
+
+
+async def test_a_moonshine_that_streams_is_refused_with_the_way_out(models):
+    with pytest.raises(ConfigurationError, match=r"base_streaming cannot be computed.*take model_arch: base"):
+        await run_node(moonshine_of(models, model_arch="base_streaming"))
+
+
 @pytest.mark.parametrize("what", ["text", "swapped", "metadata", "language", "decoder of another model"])
 async def test_a_model_that_is_something_else_is_an_error_and_no_end_of_the_process(what, tmp_path, models):
     odd = {"metadata": {"n_mels": None}, "decoder of another model": {"n_text_state": 8}}
@@ -222,4 +269,8 @@ def test_parameters_and_defaults_are_those_that_pipelines_in_the_field_give():
     assert default_registry().get(PARAKEET).Config().model_dump() == cuts | {
         "model_dir": "models/sherpa-onnx-nemo-parakeet-tdt-0.6b-v3-int8", "num_threads": 4,
         "execution_provider": "cpu", "use_vad": True, "min_speech_duration_ms": 300,
+    }  # fmt: skip
+    assert default_registry().get(MOONSHINE).Config().model_dump() == cuts | {
+        "model_dir": "models/moonshine-base-en", "model_arch": "base", "num_threads": 4,
+        "execution_provider": "cpu", "use_vad": True,
     }  # fmt: skip
