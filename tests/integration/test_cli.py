@@ -98,6 +98,20 @@ def test_a_report_that_is_lost_is_a_failure_though_the_run_has_done_its_work(cop
     assert ended.stderr.decode().splitlines()[-1] == "error: write '/dev/full': No space left on device after 0 bytes"
 
 
+@pytest.mark.parametrize(("given", "packets"), [((), 1), (("-i", "-"), 1), (("-i", "missing"), None)])
+def test_a_pipeline_that_is_triggered_needs_no_input_and_takes_one(tmp_path, given, packets):
+    file, report = tmp_path / "button.yml", tmp_path / "report.json"
+    file.write_text(COPY + "client: {input: {type: trigger}, output: {type: json}}")
+    ended = penstock("run", file, *given, "-o", tmp_path / "out", "--report", report, stdin=b"abc")
+    if packets is None:
+        assert ended.returncode == 1
+        assert b"missing" in ended.stderr
+        return
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out").read_bytes() == (b"abc" if given else b"")
+    assert json.loads(report.read_text())["nodes"]["through"]["stats"]["received"] == packets
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

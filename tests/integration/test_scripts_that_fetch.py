@@ -244,7 +244,7 @@ def test_a_question_is_answered_by_a_model_and_spoken(tmp_path, url, seen):
 def test_a_fact_is_fetched_and_spoken_where_that_is_allowed(tmp_path, url, seen):
     check_text(FACTS.replace("BASE", url))
     (tmp_path / "facts.yml").write_text(FACTS.replace("BASE", url))
-    how = ("facts.yml", "-i", "-", "-o", "fact.webm", "--tts-fallback", "espeak", "-v")
+    how = ("facts.yml", "-o", "fact.webm", "--tts-fallback", "espeak", "-v")
     refused = run(tmp_path, *how)
     assert refused.returncode == 0, refused.stderr.decode()
     assert b"Blocked: Global allowlist is empty; to allow fetch, start the run with --allow-fetch" in refused.stderr
@@ -308,7 +308,7 @@ def test_a_signal_ends_a_run_whose_script_waits_within_the_time_it_has(tmp_path)
     with serving(answering({"/api/v2/facts/random": hold}, [])) as base:
         (tmp_path / "facts.yml").write_text(FACTS.replace("BASE", base).replace("=en'", "=en', {timeout: 60000}"))
         child = subprocess.Popen(
-            [*PENSTOCK, "facts.yml", "-i", "-", "-o", "fact.webm", "--tts-fallback", "espeak", "--allow-fetch",
+            [*PENSTOCK, "facts.yml", "-o", "fact.webm", "--tts-fallback", "espeak", "--allow-fetch",
              f"{base}/*", "--drain-timeout", "0.3"],
             cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -1,8 +1,9 @@
 """The request of a oneshot run on the command line: fields are files or standard input, the answer is a file.
 
-``-i FILE`` feeds the field ``media``, ``-i name=FILE`` another one, ``-`` is standard input. ``-o FILE`` appears under
-its name when the run has done its work; ``-o -`` is standard output, where a broken answer can only be told by the
-exit code.
+``-i FILE`` feeds the field ``media``, ``-i name=FILE`` another one, ``-`` is standard input. A pipeline that asks for
+nothing but a push of a button (``client.input.type: trigger``) needs none: its field is one empty packet. ``-o FILE``
+appears under its name when the run has done its work; ``-o -`` is standard output, where a broken answer can only be
+told by the exit code.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from penstock.packets import Binary
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from penstock.channels import Receiver
     from penstock.packets import Packet
 
 __all__ = ["STDIO", "ByteReceiver", "CommandLineRequest", "open_for_reading", "parse_inputs"]
@@ -60,18 +62,28 @@ def parse_inputs(arguments: Sequence[str]) -> dict[str, str]:
 class CommandLineRequest:
     """A request whose fields are files and whose answer is a file."""
 
-    def __init__(self, inputs: Mapping[str, str], output: str | None = None) -> None:
+    def __init__(self, inputs: Mapping[str, str], output: str | None = None, *, trigger: bool = False) -> None:
+        """Take the files by field.
+
+        Args:
+            inputs: path or ``-`` of each field that is given.
+            output: path of the answer, ``-``, or None to only count it.
+            trigger: a field that is not given is one empty packet.
+        """
         self._inputs = dict(inputs)
+        self._trigger = trigger
         self._output = output
         self._answer: Answer | None = None
 
-    async def open_input(self, field: str, *, required: bool) -> ByteReceiver | None:
+    async def open_input(self, field: str, *, required: bool) -> Receiver[Packet] | None:
         """Open the file of a field.
 
         Raises:
             ConfigurationError: a required field is missing, or its file cannot be read.
         """
         if field not in self._inputs:
+            if self._trigger:
+                return Push()
             if not required:
                 return None
             example = "-i FILE" if field == DEFAULT_FIELD else f"-i {field}=FILE"
@@ -158,6 +170,26 @@ class Answer:
             finally:
                 await self._file.discard()
         return self.size if keep else None
+
+
+class Push:
+    """The push of a button: one empty packet."""
+
+    def __init__(self) -> None:
+        self._packets: list[Packet] = [Binary(b"")]
+
+    async def receive(self) -> Packet | None:
+        """Return the packet, then None."""
+        return self._packets.pop() if self._packets else None
+
+    async def receive_many(self, limit: int = 0, /) -> list[Packet]:  # noqa: ARG002 - there is one
+        """Return the packet, then an empty list."""
+        packets, self._packets = self._packets, []
+        return packets
+
+    def stop(self) -> None:
+        """Forget it."""
+        self._packets.clear()
 
 
 class ByteReceiver:

@@ -80,7 +80,8 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
         _check_standard_input(inputs, arguments.control)
     except ConfigurationError as error:
         fail(error, Exit.USAGE, as_json=arguments.as_json)
-    request = CommandLineRequest(inputs, arguments.output) if graph.mode == "oneshot" else None
+    oneshot = graph.mode == "oneshot"
+    request = CommandLineRequest(inputs, arguments.output, trigger=_is_triggered(graph)) if oneshot else None
     try:
         with serve_metrics(arguments.metrics_port, as_json=arguments.as_json):
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -123,7 +124,7 @@ def _check_request(graph: Graph, inputs: Mapping[str, str], output: str | None) 
     """See that what the pipeline asks of a request is given, and that what is given is asked for."""
     fields = _input_fields(graph)
     for field, required in fields.items():
-        if required and field not in inputs:
+        if required and field not in inputs and not _is_triggered(graph):
             example = "-i FILE" if field == DEFAULT_FIELD else f"-i {field}=FILE"
             raise ConfigurationError(f"the pipeline reads the input '{field}': give it with {example} ('-' is stdin)")
     for field in inputs:
@@ -142,6 +143,12 @@ def _check_request(graph: Graph, inputs: Mapping[str, str], output: str | None) 
 def _check_standard_input(inputs: Mapping[str, str], control: str | None) -> None:
     if control == STDIO and STDIO in inputs.values():
         raise ConfigurationError("standard input cannot both feed a field and control the run: use --control SOCKET")
+
+
+def _is_triggered(graph: Graph) -> bool:
+    """Whether the pipeline asks for the push of a button instead of data."""
+    client = graph.spec.client
+    return client is not None and client.input is not None and client.input.type == "trigger"
 
 
 def _input_fields(graph: Graph) -> dict[str, bool]:
