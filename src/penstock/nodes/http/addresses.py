@@ -2,7 +2,8 @@
 
 A name is resolved once, the addresses are judged, and the connection goes to one of those that were judged: a name
 that answers differently the next time (DNS rebinding) gains nothing. Addresses that carry another one inside are judged
-by that one. Reference: the IANA special-purpose address registries (RFC 6890), RFC 6052 (NAT64), RFC 3056 (6to4).
+by that one. Reference: the IANA special-purpose address registries (RFC 6890), RFC 4291 §2.4 (global unicast), RFC 6052
+(NAT64), RFC 3056 (6to4).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["is_public", "permitted_addresses"]
 
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is given out to the public internet
+SPECIAL: Final = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.99.0/24"))  # not in every Python
 
 
 def is_public(address: str) -> bool:
@@ -28,9 +31,10 @@ def is_public(address: str) -> bool:
         inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in NAT64:
             inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inside is not None:
-            ip = inside
-    return ip.is_global and not ip.is_multicast
+        if inside is None:
+            return ip in UNICAST and ip.is_global
+        ip = inside
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL)
 
 
 def permitted_addresses(

@@ -257,6 +257,15 @@ async def test_a_redirect_from_https_to_http_is_refused(secure, trusted):
         ("64:ff9b::7f00:1", False),
         ("64:ff9b::808:808", True),
         ("2002:7f00:1::", False),
+        ("2606:4700::1111", True),
+        ("::127.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+        ("5f00::1", False),
+        ("2001:db8::1", False),
+        ("192.0.0.192", False),
+        ("192.88.99.1", False),
     ],
 )
 def test_only_addresses_of_the_public_internet_are_public(address, public):
