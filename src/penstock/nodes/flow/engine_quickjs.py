@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,7 +21,7 @@ from penstock.errors import BadData, ConfigurationError
 from penstock.nodes.flow.machine_quickjs import TOO_LONG, Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Outcome", "ProcessEngine", "ScriptEngine", "ThreadEngine", "Told"]
 
@@ -180,9 +180,11 @@ class ProcessEngine:
             said = self._exchange(message)
             if "asks" not in said:
                 break
-            asks = json.loads(said["asks"])
-            self._tell(_told(asks))
-            message = {"answer": json.dumps(self._answer(asks["asked"]))}
+            with _broken():
+                asks = json.loads(said["asks"])
+                told, asked = _told(asks), asks["asked"]
+            self._tell(told)
+            message = {"answer": json.dumps(self._answer(asked))}
         if "failed" in said:
             raise BadData(said["failed"])
         return str(said["done"])
@@ -218,10 +220,20 @@ def _packet_text(packet: dict[str, Any]) -> str:
 
 
 def _outcome(text: str) -> Outcome:
-    result = json.loads(text)
-    made = json.loads(result["made"]) if "made" in result else None
-    return Outcome(result["same"], made, _told(result))
+    with _broken():
+        result = json.loads(text)
+        made = json.loads(result["made"]) if "made" in result else None
+        return Outcome(bool(result["same"]), made, _told(result))
 
 
 def _told(result: dict[str, Any]) -> Told:
-    return Told([(event_type, data) for event_type, data in result["told"]], result["logged"])
+    return Told([(str(event_type), data) for event_type, data in result["told"]], [*map(str, result["logged"])])
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    """A script can change what JSON all objects have, and with it the messages in which it is told of."""
+    try:
+        yield
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise BadData("the script failed: it broke the JSON of what is around it, such as toJSON") from error

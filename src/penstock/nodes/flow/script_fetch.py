@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.errors import ConfigurationError, PenstockError, describe
+from penstock.errors import BadData, ConfigurationError, PenstockError, describe
 from penstock.nodes.flow.script_rules import ALLOW_VARIABLE, SECRETS_VARIABLE, check_allowed, check_secrets
 from penstock.nodes.http.allowed import HEADER_VALUE, UrlRule, parse_rule
 from penstock.nodes.http.asking import Asker, Request, SecretHeader
@@ -83,18 +83,21 @@ def answer_with(asker: Asker) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _request(asked: dict[str, Any]) -> Request:
-    body, timeout_ms = asked["body"], asked["timeout_ms"]
+    try:
+        url, method, body, timeout_ms = (asked[name] for name in ("url", "method", "body", "timeout_ms"))
+        headers = {str(name).lower(): str(value) for name, value in asked["headers"]}
+    except (KeyError, TypeError, ValueError) as error:  # a script can change what JSON all objects have
+        raise BadData("what was asked for has lost its form") from error
     if timeout_ms is None:
         timeout_ms = TIMEOUT_MS
     if not isinstance(timeout_ms, int | float) or not 0 < timeout_ms <= MAX_TIMEOUT_MS:
         raise ConfigurationError(f"timeout is in milliseconds, above 0, at most {MAX_TIMEOUT_MS}")
-    headers = {name.lower(): value for name, value in asked["headers"]}
     if body is not None:
         headers.setdefault("content-type", "application/json")
     return Request(
-        asked["url"],
-        asked["method"],
+        str(url),
+        str(method),
         headers,
-        None if body is None else body.encode("utf-8", "replace"),
+        None if body is None else str(body).encode("utf-8", "replace"),
         timeout_ms / 1000,
     )

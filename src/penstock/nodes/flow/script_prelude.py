@@ -22,15 +22,17 @@ PRELUDE: Final = """
   const Fault = Error, text_of = String, spans = new Map();
   const of_spans = name => Map.prototype[name].bind(spans);
   const get = of_spans("get"), put = of_spans("set"), drop = of_spans("delete");
-  let told = [], logged = [], span_count = 0, settled = null;
+  let told = [], logged = [], told_count = 0, logged_count = 0, span_count = 0, settled = null;
 
   const shown = value => typeof value === "string" ? value
     : value instanceof Fault ? text_of(value) : text_of(stringify(value));
-  const log = (...values) => { if (logged.length < LINES) logged[logged.length] = values.map(shown).join(" "); };
+  const log = (...values) => {
+    if (logged_count++ < LINES) logged[logged.length] = values.map(shown).join(" ");
+  };
   globalThis.console = Object.freeze({log, debug: log, info: log, warn: log, error: log});
 
   const emit = (event_type, data) => {
-    if (told.length >= LINES) return false;
+    if (told_count++ >= LINES) return false;
     told[told.length] = [text_of(event_type), data === undefined ? null : data];
     return true;
   };
@@ -79,7 +81,7 @@ PRELUDE: Final = """
     try { settled = {result: outcome(await returned, given)}; } catch (error) { settled = {error}; }
   };
   const call = text => {
-    settled = null;
+    settled = null; told_count = logged_count = 0;
     const packet = parse(text), given = stringify(packet);
     const returned = globalThis.process(packet);
     if (returned === null || typeof returned !== "object" || typeof returned.then !== "function")

@@ -154,6 +154,35 @@ async def test_the_limits_are_those_of_any_script(body, reason):
 
 
 @pytest.mark.parametrize(
+    "breaking",
+    [
+        "Object.prototype.toJSON = () => 5;",
+        "Array.prototype.toJSON = () => 'ab';",
+        "Object.prototype.toJSON = function () { return 'asked' in this ? {asked: 5, told: [], logged: []} : this; };",
+        "Object.prototype.toJSON = function () { return 'asked' in this ? {asked: {url: [5]}} : this; };",
+    ],
+)
+@pytest.mark.parametrize("allowed", [[ANY], []])
+async def test_a_script_that_breaks_the_form_of_its_messages_fails_like_any_other(breaking, allowed):
+    with pytest.raises(BadData, match="the script failed: "):
+        await run(f"{breaking} telemetry.emit('x'); fetch('http://127.0.0.1:1/'); return 5;", allow_fetch=allowed)
+
+
+async def test_events_and_lines_are_limited_for_a_packet_however_often_it_fetches(caplog):
+    caplog.set_level(logging.INFO)
+    body = """
+        for (let i = 0; i < 3; i++) {
+          for (let j = 0; j < 50; j++) { telemetry.emit('x', j); console.log('line', j); }
+          try { fetch('http://a.test/'); } catch (error) {}
+        }
+        return packet;
+    """
+    result = await run(body, Text("a"), Text("b"))
+    assert len(result.context.events) == 200
+    assert caplog.text.count("line") == 200
+
+
+@pytest.mark.parametrize(
     ("script", "reason"), [("(", "SyntaxError"), ("let x;", "no function process"), ("for (;;);", "timeout_ms")]
 )
 async def test_a_script_that_cannot_be_loaded_is_known_before_a_packet_flows(script, reason):
