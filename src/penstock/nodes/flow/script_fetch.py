@@ -76,7 +76,7 @@ def answer_with(asker: Asker) -> Callable[[dict[str, Any]], dict[str, Any]]:
         try:
             got = asker.ask(_request(asked))
         except PenstockError as error:
-            return {"error": describe(error)}
+            return {"error": asker.blackened(describe(error))}
         return {"status": got.status, "url": got.url, "headers": got.headers, "body": got.body}
 
     return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from penstock.nodes.base import NodeConfig
-from penstock.nodes.http.allowed import HEADER_NAME, HEADER_VALUE
+from penstock.nodes.http.allowed import FRAMING, HEADER_NAME, HEADER_VALUE
 
 __all__ = ["HeaderMapping"]
 
@@ -22,6 +22,8 @@ class HeaderMapping(NodeConfig):
     def _is_header(cls, header: str) -> str:
         if not HEADER_NAME.fullmatch(header):
             raise ValueError("a header has letters, digits and hyphens, such as X-Api-Key")
+        if header.lower() in FRAMING:
+            raise ValueError("it says how the message is sent; give a header such as X-Api-Key")
         return header
 
     @field_validator("template")

@@ -38,7 +38,8 @@ def check_secrets(text: str) -> dict[str, tuple[str, tuple[UrlRule, ...]]]:
     for one in text.split():
         match = SECRET.fullmatch(one)
         if match is None:
-            raise ValueError(f"'{one}' is no NAME=VARIABLE@URL, as in api_key=API_KEY@https://api.example.com/*")
+            name = one.partition("=")[0] if "=" in one else "***"  # the rest may be the secret, given by mistake
+            raise ValueError(f"'{name}=***' is no NAME=VARIABLE@URL, as in api_key=API_KEY@https://api.example.com/*")
         variable, rules = secrets.get(match["name"], (match["variable"], ()))
         if variable != match["variable"]:
             raise ValueError(f"the secret '{match['name']}' is said to be in {variable} and in {match['variable']}")

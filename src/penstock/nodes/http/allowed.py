@@ -2,8 +2,8 @@
 
 Scheme and port are exact, and so is the host but for a leading ``*.``; ``*`` stands for any host, any port, and any
 part of a path. The query is not looked at. A path that a server might read as another one (dot segments, also with
-parameters, and backslashes, also percent-encoded) matches no rule. A host that a rule writes out as an IP address or ``localhost`` may be reached
-though it is not public: whoever wrote it there meant it.
+parameters, and backslashes, also percent-encoded) matches no rule. A host that a rule writes out as an IP address or
+``localhost`` may be reached though it is not public: whoever wrote it there meant it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from urllib.parse import SplitResult
 
-__all__ = ["HEADER_NAME", "HEADER_VALUE", "METHODS", "PORTS", "UrlRule", "parse_rule", "rule_for"]
+__all__ = ["FRAMING", "HEADER_NAME", "HEADER_VALUE", "METHODS", "PORTS", "UrlRule", "parse_rule", "rule_for"]
 
 PORTS: Final = {"http": 80, "https": 443}
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+FRAMING: Final = frozenset({
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Headers that say how a message is sent, and to whom: nobody's but of who sends it."""
 RULE: Final = re.compile(
     r"(?:(?P<methods>[A-Z]+(?:,[A-Z]+)*):)?(?P<scheme>https?)://"
     r"(?P<host>\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?P<port>\*|[0-9]{1,5}))?(?P<path>/[!-~]*)?"

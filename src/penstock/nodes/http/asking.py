@@ -8,6 +8,7 @@ to another origin than the first. Reference: RFC 9110 §15.4 (redirection), RFC 
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from penstock.errors import BadData, ConfigurationError, PenstockError, StoreUnavailable
-from penstock.nodes.http.allowed import HEADER_NAME, HEADER_VALUE, METHODS, UrlRule, rule_for
+from penstock.nodes.http.allowed import FRAMING, HEADER_NAME, HEADER_VALUE, METHODS, UrlRule, rule_for
 from penstock.nodes.http.line import REDIRECTS, Line, checked_url, origin, redirected, shown
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ IN_FLIGHT: Final = 16
 """Requests of one process at a time; the next one waits within its own time."""
 MAX_BODY: Final = 4 << 20
 """Bytes of a request's body, and of an answer's, at most."""
+MAX_URL: Final = 8192
 MAX_REDIRECTS: Final = 5
 BLOCK: Final = 1 << 16
-OURS: Final = frozenset({
-    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
-    "transfer-encoding", "upgrade",
-})  # fmt: skip
+# Those of the Encoding standard; others, of Python's own, can take hours to decode, or are none.
+CHARSET: Final = re.compile(
+    r"utf-?(8|16|16le|16be)|us-ascii|latin-?1|iso-?8859-\d+|windows-\d+|koi8-[ru]|shift_jis|euc-(jp|kr)|gbk|gb2312|gb18030"
+    r"|big5|iso-2022-jp"
+)
 PERSONAL: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 _places = threading.BoundedSemaphore(IN_FLIGHT)
@@ -107,6 +110,8 @@ class Asker:
             ConfigurationError: it is no request, or a hop leads to an address that is not public.
             StoreUnavailable: no answer came, not all of it, or not in time.
             BadData: the body, or that of the answer, is larger than ``MAX_BODY``.
+
+        What an error says is for whoever may see the secrets; others get it ``blackened``.
         """
         parts = _checked(request)
         self._rule(request.method, parts)
@@ -120,6 +125,12 @@ class Asker:
         line = self._line
         if line is not None:
             line.close()
+
+    def blackened(self, text: str) -> str:
+        """A text, such as an answer or what an error says of it, without the secrets that a server may have echoed."""
+        for one in sorted(self._secrets, key=lambda one: -len(one.secret)):  # one may begin with another
+            text = text.replace(one.secret, "***")
+        return text
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -168,21 +179,9 @@ class Asker:
         if answer.length:
             missing = f"the answer broke off after {len(data)} bytes, {answer.length} before its end"
             raise StoreUnavailable(missing, operation="fetch", key=shown(parts))
-        charset = answer.headers.get_content_charset("utf-8")
-        try:
-            text = data.decode(charset, "replace")
-        except (LookupError, ValueError):
-            text = data.decode("utf-8", "replace")
-        headers = {
-            name.lower(): self._blackened(", ".join(answer.headers.get_all(name, ()))) for name in answer.headers
-        }
-        return Answer(answer.status, self._blackened(parts.geturl()), headers, self._blackened(text))
-
-    def _blackened(self, text: str) -> str:
-        """A text without the secrets, which a server may echo."""
-        for one in self._secrets:
-            text = text.replace(one.secret, "***")
-        return text
+        text = _decoded(data, answer.headers.get_content_charset("utf-8"))
+        headers = {name.lower(): self.blackened(", ".join(answer.headers.get_all(name, ()))) for name in answer.headers}
+        return Answer(answer.status, self.blackened(parts.geturl()), headers, self.blackened(text))
 
     @contextmanager
     def _place(self, deadline: float, url: str) -> Iterator[None]:
@@ -213,13 +212,16 @@ class Asker:
             yield line
             if late.is_set() or self._closed:  # what was closed looks like what has ended
                 raise TimeoutError
-        except PenstockError:
-            raise
-        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:  # the last: closed meanwhile
-            timely = not late.is_set() and not isinstance(error, TimeoutError)
-            reason = f"{type(error).__name__}: {error}" if timely else "no whole answer came in time"
-            reason = "the run has ended" if self._closed else reason
-            raise StoreUnavailable(self._blackened(reason), operation="fetch", key=shown(parts)) from error
+        except (PenstockError, OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+            if self._closed:  # of these errors, the last is one of a line that was closed meanwhile
+                reason = "the run has ended"
+            elif late.is_set() or isinstance(error, TimeoutError):
+                reason = "no whole answer came in time"
+            elif isinstance(error, PenstockError):
+                raise
+            else:
+                reason = f"{type(error).__name__}: {error}"
+            raise StoreUnavailable(reason, operation="fetch", key=shown(parts)) from error
         finally:
             timer.cancel()
             self._line = None
@@ -233,6 +235,8 @@ def _checked(request: Request) -> SplitResult:
         ConfigurationError: it is none.
         BadData: its body is too large.
     """
+    if len(request.url) > MAX_URL:
+        raise ConfigurationError(f"the URL has more than {MAX_URL} characters")
     try:
         parts = checked_url(request.url)
     except ValueError as error:
@@ -242,10 +246,17 @@ def _checked(request: Request) -> SplitResult:
     for name, value in request.headers.items():
         if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
             raise ConfigurationError(f"the header {name[:40]!r} has characters that no header has")
-        if name in OURS:
+        if name in FRAMING:
             raise ConfigurationError(f"the header '{name}' cannot be set")
     if request.body is not None and request.method in ("GET", "HEAD"):
         raise ConfigurationError(f"a {request.method} request has no body; use method: 'POST'")
     if request.body is not None and len(request.body) > MAX_BODY:
         raise BadData(f"the body of the request is larger than {MAX_BODY} bytes")
     return parts
+
+
+def _decoded(data: bytearray, charset: str) -> str:
+    try:
+        return data.decode(charset if CHARSET.fullmatch(charset) else "utf-8", "replace")
+    except LookupError:
+        return data.decode("utf-8", "replace")

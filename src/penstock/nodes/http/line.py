@@ -112,6 +112,8 @@ class Line:
     ) -> http.client.HTTPResponse:
         """Hang up on who was asked before, send a request, and read the head of the answer.
 
+        The names of ``headers`` are in lower case.
+
         Raises:
             ConfigurationError: the host has no address that may be connected to.
             StoreUnavailable: its name cannot be resolved.
@@ -127,7 +129,7 @@ class Line:
         if self._closed:  # by another thread, which had no socket yet to shut
             self.hang_up()
             raise ConnectionAbortedError("closed while connecting")
-        fields = {"User-Agent": "penstock", "Connection": "close", **(headers or {})}
+        fields = {"user-agent": "penstock", "connection": "close", **(headers or {})}
         connection.request(method, target, body=body, headers=fields)
         self._answer = answer = connection.getresponse()
         return answer

@@ -7,6 +7,7 @@ import time
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
 from penstock.channels import Channel
 from penstock.errors import BadData, ConfigurationError
@@ -26,6 +27,8 @@ ANSWERS = {
     "/nojson": answer(b"<html>"),
     "/more": answer(b"x" * ((4 << 20) + 1)),
     "/away": answer(b"", 302, Location="/elsewhere"),
+    "/echo-away": answer(b"", 302, Location=f"http://other.test/{HUSH}/x"),
+    "/echo-status": lambda handler: handler.wfile.write(f"{HUSH}\r\n".encode()),
 }
 
 
@@ -227,6 +230,16 @@ async def test_a_secret_goes_to_its_place_and_the_script_does_not_see_it(url, se
     assert HUSH not in str(result)
 
 
+@pytest.mark.parametrize("path", ["/echo-away", "/echo-status"])
+async def test_a_secret_that_a_server_echoes_is_in_no_error(url, path, monkeypatch):
+    monkeypatch.setenv("KEY_OF_MINE", HUSH)
+    monkeypatch.setenv("PENSTOCK_SCRIPT_SECRETS", f"key=KEY_OF_MINE@{url}/*")
+    told = await thrown(f"return fetch('{url}{path}');", headers=KEY)
+    assert told.startswith("Error: ")
+    assert "***" in told
+    assert HUSH not in told
+
+
 def test_a_secret_that_is_not_there_is_said_by_name_alone():
     mapping = HeaderMapping(secret="key", header="X-Key")
     there = {"PENSTOCK_SCRIPT_SECRETS": "key=KEY@https://a.test/*", "PENSTOCK_ALLOW_FETCH": "https://a.test/*"}
@@ -242,6 +255,12 @@ def test_a_secret_that_is_not_there_is_said_by_name_alone():
     assert make_asker([], [mapping], allow_private=False, environ={**there, "KEY": HUSH}) is not None
 
 
+@pytest.mark.parametrize("header", ["Host", "content-length", "Transfer-Encoding", "a b", ""])
+def test_no_secret_goes_into_a_header_that_frames_the_message(header):
+    with pytest.raises(ValidationError):
+        HeaderMapping(secret="key", header=header)
+
+
 def test_secrets_are_listed_with_the_places_they_may_go_to():
     known = check_secrets("a=A@https://a.test/* b.c-d=_B1@POST:https://b.test a=A@https://c.test")
     assert {name: (variable, len(rules)) for name, (variable, rules) in known.items()} == {
@@ -251,6 +270,10 @@ def test_secrets_are_listed_with_the_places_they_may_go_to():
     for text in ("a", "a=A", "a=A@", "a=1@https://a.test", "=A@https://a.test", "a=A@a.test"):
         with pytest.raises(ValueError, match=r"is no NAME=VARIABLE@URL|is no rule"):
             check_secrets(text)
+    for text in (HUSH, f"a={HUSH}", f"a={HUSH}@https://a.test/ x"):  # a value in place of a variable, or of all
+        with pytest.raises(ValueError, match="is no NAME=VARIABLE@URL") as caught:
+            check_secrets(text)
+        assert HUSH not in str(caught.value)
     with pytest.raises(ValueError, match="is said to be in A and in B"):
         check_secrets("a=A@https://a.test a=B@https://a.test")
 

@@ -32,6 +32,16 @@ def drip(handler):
         time.sleep(0.02)
 
 
+def drip_body(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "200")
+    handler.end_headers()
+    for _ in range(200):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+        time.sleep(0.02)
+
+
 ANSWERS = {
     "/hello": answer("grüß".encode(), X_One="1", Content_Type="text/plain"),
     "/latin": answer("grüß".encode("latin-1"), Content_Type="text/plain; charset=latin-1"),
@@ -43,6 +53,8 @@ ANSWERS = {
     "/more": answer(b"x" * (MAX_BODY + 1)),
     "/cut": cut,
     "/drip": drip,
+    "/drip-body": drip_body,
+    "/punycode": answer(b"x-" + b"b" * 200_000, Content_Type="text/plain; charset=punycode"),
     **{f"/r{code}": answer(b"", code, Location="/hello") for code in (301, 302, 303, 307, 308)},
     "/r-away": answer(b"", 302, Location="/other"),
     "/loop": answer(b"", 302, Location="/loop"),
@@ -75,6 +87,7 @@ def test_the_answer_is_told_whatever_its_status(url):
     assert (got.status, got.url, got.body, got.headers["x-one"]) == (200, f"{url}/hello?a=1", "grüß", "1")
     assert asker().ask(Request(f"{url}/latin")).body == "grüß"
     assert asker().ask(Request(f"{url}/odd")).body == "\ufffd!"
+    assert asker().ask(Request(f"{url}/punycode")).body.startswith("x-b")
     got = asker().ask(Request(f"{url}/418"))
     assert (got.status, got.body) == (418, "teapot")
     assert asker().ask(Request(f"{url}/empty")).body == ""
@@ -91,13 +104,27 @@ def test_method_headers_and_body_arrive(url, seen, method):
     assert request["accept-encoding"] == "identity"
 
 
+def test_a_script_says_who_asks_and_nobody_else_does():
+    agents = []
+
+    def note(handler):
+        agents.append(handler.headers.get_all("User-Agent"))
+        answer()(handler)
+
+    with serving(answering({"/": note}, [])) as base:
+        asker().ask(Request(base))
+        asker().ask(Request(base, headers={"user-agent": "mine"}))
+    assert agents == [["penstock"], ["mine"]]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
         Request("file:///etc/passwd"), Request("http://me:pw@127.0.0.1/"), Request("http://a b/"),
         Request("http://127.0.0.1/", "TRACE"), Request("http://127.0.0.1/", "GET", {}, b"x"),
         Request("http://127.0.0.1/", "GET", {"host": "b"}), Request("http://127.0.0.1/", "GET", {"a b": "c"}),
-        Request("http://127.0.0.1/", "GET", {"a": "b\r\nc: d"}), Request("http://127.0.0.1/", "GET", {"a": "☃"}),
+        Request("http://127.0.0.1/" + "x" * 8192), Request("http://127.0.0.1/", "GET", {"a": "b\r\nc: d"}),
+        Request("http://127.0.0.1/", "GET", {"a": "☃"}),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_not_sent(request_):
@@ -201,6 +228,12 @@ def test_a_secret_that_a_server_echoes_is_blackened(url):
     assert HUSH not in str(got)
 
 
+def test_a_secret_that_begins_with_another_is_blackened_whole(url):
+    short = SecretHeader("X-Key", HUSH[:3], HUSH[:3], (parse_rule("http://127.0.0.1:*/*"),))
+    got = asker(secrets=[short, secret("http://127.0.0.1:*/*")]).ask(Request(f"{url}/echo"))
+    assert got.body == "you said Bearer ***"
+
+
 def test_a_secret_is_in_no_repr_and_no_error(url):
     one = secret("http://127.0.0.1:*/*")
     assert HUSH not in repr(one)
@@ -238,7 +271,7 @@ def test_nobody_there_is_an_error_that_says_so():
 
 def test_time_is_limited_as_a_whole_not_wait_by_wait(url):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        targets = [f"http://127.0.0.1:{silent.getsockname()[1]}/", f"{url}/drip"]
+        targets = [f"http://127.0.0.1:{silent.getsockname()[1]}/", f"{url}/drip", f"{url}/drip-body"]
         for target in targets:
             begun = time.monotonic()
             with pytest.raises(StoreUnavailable, match="no whole answer came in time"):
