@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 
 from penstock.errors import BadData, ConfigurationError, StoreUnavailable
-from penstock.nodes.http import addresses
+from penstock.nodes.http import addresses, line
 from penstock.nodes.http.allowed import METHODS, parse_rule
 from penstock.nodes.http.asking import IN_FLIGHT, MAX_BODY, Asker, Refused, Request, SecretHeader
 from support.web import answer, answering, serving
@@ -277,6 +278,68 @@ def test_time_is_limited_as_a_whole_not_wait_by_wait(url):
             with pytest.raises(StoreUnavailable, match="no whole answer came in time"):
                 asker().ask(Request(target, timeout_s=0.2))
             assert time.monotonic() - begun < 2
+
+
+@contextmanager
+def full():
+    """A server whose queue is full, so that to connect takes for ever; yields its URL."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"http://full.test:{server.getsockname()[1]}/"
+
+
+@contextmanager
+def silent(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"{scheme}://full.test:{server.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize("server", [full, partial(silent, "https"), partial(silent, "http")])
+@pytest.mark.parametrize("how", ["timeout", "close"])
+def test_connecting_ends_in_time_and_when_it_is_closed(server, how, monkeypatch):
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: real("127.0.0.1", *rest, **more))
+    monkeypatch.setattr(line, "permitted_addresses", lambda *_, **__: ["127.0.0.1"] * 8)
+    one = asker("https://full.test:*/", "http://full.test:*/", allow_private=True)
+    with server() as target:
+        timer = threading.Timer(0.3, one.close)
+        if how == "close":
+            timer.start()
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="in time" if how == "timeout" else "the run has ended"):
+            one.ask(Request(target, timeout_s=0.3 if how == "timeout" else 30))
+        assert time.monotonic() - begun < 2
+        timer.cancel()
+
+
+def test_an_address_that_is_dead_leaves_time_for_the_next(url, monkeypatch):
+    host, port = "127.0.0.2", int(url.rpartition(":")[2])
+    with socket.create_server((host, port), backlog=0) as server, ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        monkeypatch.setattr(line, "permitted_addresses", lambda *_, **__: [host, "127.0.0.1"])
+        assert asker("http://a.test:*/*").ask(Request(f"http://a.test:{port}/hello", timeout_s=1)).status == 200
+
+
+@pytest.mark.parametrize("how", ["timeout", "close"])
+def test_a_name_that_nobody_resolves_ends_in_time_and_when_it_is_closed(how, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(20))
+    one = asker("http://a.test/")
+    timer = threading.Timer(0.2, one.close)
+    if how == "close":
+        timer.start()
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="in time" if how == "timeout" else "the run has ended"):
+        one.ask(Request("http://a.test/", timeout_s=0.2 if how == "timeout" else 30))
+    never.set()
+    assert time.monotonic() - begun < 2
+    timer.cancel()
 
 
 @contextmanager
