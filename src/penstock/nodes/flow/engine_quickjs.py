@@ -130,6 +130,9 @@ class ProcessEngine:
         memory_bytes: memory of the engine.
         answer: makes a request of ``fetch`` and returns its answer, or an object with ``error``.
         tell: is given what the script told before a request.
+
+    Raises:
+        ConfigurationError: the process cannot be started.
     """
 
     def __init__(
@@ -144,14 +147,7 @@ class ProcessEngine:
         self._answer = answer
         self._tell = tell
         self._closed = False
-        self._child = subprocess.Popen(  # noqa: S603 - this interpreter and our own code
-            [sys.executable, "-I", "-c", CHILD, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in INHERITED if name in os.environ},
-            start_new_session=True,  # a signal of the terminal is for the run, which decides
-        )
+        self._child = _started()
 
     def load(self, source: str) -> None:
         try:
@@ -210,6 +206,20 @@ class ProcessEngine:
             return "the run has ended"
         code = self._child.wait(END_TIMEOUT_S)
         return f"interrupted {TOO_LONG}" if code == -signal.SIGPROF else f"its process ended with code {code}"
+
+
+def _started() -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - this interpreter and our own code
+            [sys.executable, "-I", "-c", CHILD, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in INHERITED if name in os.environ},
+            start_new_session=True,  # a signal of the terminal is for the run, which decides
+        )
+    except OSError as error:
+        raise ConfigurationError(f"the process of the script cannot be started: {error}") from error
 
 
 def _packet_text(packet: dict[str, Any]) -> str:

@@ -21,6 +21,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Serve the parent until it closes standard input."""
+    signal.signal(
+        signal.SIGPROF, signal.SIG_DFL
+    )  # ignored and blocked signals are inherited, and the limit is this one
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     given = _receive()
     timeout_s = given["timeout_s"]
     machine = Machine(memory_bytes=given["memory_bytes"], timeout_s=None, host=_ask)

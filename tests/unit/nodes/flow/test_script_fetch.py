@@ -2,6 +2,8 @@
 
 import json
 import logging
+import signal
+import sys
 import threading
 import time
 
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 
 from penstock.channels import Channel
 from penstock.errors import BadData, ConfigurationError
+from penstock.nodes.flow.engine_quickjs import ProcessEngine
 from penstock.nodes.flow.script import Script, ScriptConfig
 from penstock.nodes.flow.script_fetch import make_asker
 from penstock.nodes.flow.script_headers import HeaderMapping
@@ -405,3 +408,29 @@ async def test_no_process_and_no_thread_is_left():
     assert child.returncode == -9
     assert child.stdin.closed
     assert child.stdout.closed
+
+
+@pytest.mark.parametrize("inherited", ["blocked", "ignored"])
+def test_the_limit_of_time_holds_whatever_signals_the_process_was_started_with(inherited):
+    of_old = signal.getsignal(signal.SIGPROF)
+    if inherited == "blocked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+    else:
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    try:
+        engine = ProcessEngine(timeout_s=0.1, memory_bytes=16 << 20, answer=lambda asked: {}, tell=lambda told: None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+        signal.signal(signal.SIGPROF, of_old)
+    hopeless = threading.Timer(3, engine.close)
+    hopeless.start()
+    with pytest.raises(ConfigurationError, match="timeout_ms"):
+        engine.load("for (;;);")
+    hopeless.cancel()
+    engine.close()
+
+
+async def test_a_process_that_cannot_be_started_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ConfigurationError, match=r"the process of the script cannot be started: .*nowhere"):
+        await run("return packet;")
