@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Finding", "Position", "Severity"]
+__all__ = ["Finding", "Position", "Severity", "as_message"]
 
 MAX_KEY = 80
 
@@ -50,6 +50,11 @@ class Finding:
         path = ".".join(_shortened(str(part)) for part in self.path)
         line = f"{place}: {note}{path}: {self.message}" if path else f"{place}: {note}{self.message}"
         return line if line.isprintable() else _printable(line)
+
+
+def as_message(finding: Finding) -> dict[str, str]:
+    """A finding in an answer that a program reads: where by its path alone, and what."""
+    return {"path": ".".join(map(str, finding.path)), "message": finding.message}
 
 
 def _shortened(key: str) -> str:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AUDIO_LOUDNESS",
     "AUDIO_MISSING",
+    "LINK_ADDED",
+    "LINK_REMOVED",
     "LOG_CONTEXT",
+    "NODE_ADDED",
+    "NODE_REMOVED",
     "NODE_STATE",
     "NODE_STATS",
     "NODE_TELEMETRY",
@@ -46,6 +50,10 @@ __all__ = [
 RUN_STARTED: Final = "run.started"
 RUN_STOPPING: Final = "run.stopping"
 RUN_FINISHED: Final = "run.finished"
+NODE_ADDED: Final = "node.added"
+NODE_REMOVED: Final = "node.removed"
+LINK_ADDED: Final = "link.added"
+LINK_REMOVED: Final = "link.removed"
 NODE_STATE: Final = "node.state"
 NODE_STATS: Final = "node.stats"
 NODE_TELEMETRY: Final = "node.telemetry"

@@ -5,11 +5,12 @@ A channel stands only where it is needed: at a fan-out, at a fan-in, and next to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock import packets, pins
 from penstock.channels import Channel
-from penstock.engine.links import Input, Link, Output
+from penstock.engine.links import Entry, Input, Link, Output
 from penstock.engine.stage import Stage
 from penstock.engine.step import Step
 from penstock.engine.units import NodeUnit, StageUnit, Unit
@@ -17,7 +18,7 @@ from penstock.errors import NodeError
 from penstock.nodes.base import Node, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from penstock.engine.context import Context
     from penstock.engine.graph import Edge, Graph, GraphNode
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
-__all__ = ["fuse", "instantiate", "wire"]
+__all__ = ["Instance", "Wired", "fuse", "input_of", "instantiate", "link_of", "wire"]
 
 Instance = Node[Any] | Transform[Any]
 
@@ -39,14 +40,14 @@ _CLASSES: Final[dict[type, tuple[type, ...]]] = {
 }
 
 
-def instantiate(graph: Graph) -> dict[str, Instance]:
-    """Make the node objects, unprepared.
+def instantiate(graph: Graph, names: Iterable[str] | None = None) -> dict[str, Instance]:
+    """Make the node objects, unprepared: those of ``names``, or all.
 
     Raises:
         NodeError: a class refuses its configuration.
     """
     made: dict[str, Instance] = {}
-    for node in graph.nodes.values():
+    for node in map(graph.nodes.__getitem__, graph.nodes if names is None else names):
         try:
             made[node.id] = node.cls(node.config)
         except Exception as error:
@@ -55,7 +56,7 @@ def instantiate(graph: Graph) -> dict[str, Instance]:
 
 
 def fuse(graph: Graph, instances: Mapping[str, Instance]) -> list[tuple[str, ...]]:
-    """Group the nodes into tasks, in the order of the file: runs of transforms with equal ``offload`` share one.
+    """Group node objects into tasks, in their order: runs of transforms with equal ``offload`` share one.
 
     A transform joins its predecessor when one reliable edge is all that leaves the one and enters the other.
     """
@@ -69,17 +70,17 @@ def fuse(graph: Graph, instances: Mapping[str, Instance]) -> list[tuple[str, ...
         edges = outgoing[name]
         if len(edges) != 1 or edges[0].mode != "reliable":
             return None
-        this, other = instances[name], instances[edges[0].target]
+        this, other = instances[name], instances.get(edges[0].target)
         if not (isinstance(this, Transform) and isinstance(other, Transform)):
             return None
         if len(incoming[edges[0].target]) != 1 or this.offload != other.offload:
             return None
         return edges[0].target
 
-    followers = {name: follower(name) for name in graph.nodes}
+    followers = {name: follower(name) for name in instances}
     followed = {name for name in followers.values() if name is not None}
     groups: list[tuple[str, ...]] = []
-    for name in graph.nodes:
+    for name in instances:
         if name in followed:
             continue
         group = [name]
@@ -89,6 +90,19 @@ def fuse(graph: Graph, instances: Mapping[str, Instance]) -> list[tuple[str, ...
     return groups
 
 
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What ``wire`` has made.
+
+    Attributes:
+        units: what the runner drives.
+        joints: by edge, the channels that join them to nodes that were there before.
+    """
+
+    units: list[Unit]
+    joints: dict[Edge, Channel[Packet]]
+
+
 def wire(
     graph: Graph,
     instances: Mapping[str, Instance],
@@ -96,12 +110,12 @@ def wire(
     context_of: Callable[[NodeRecord], Context],
     *,
     tolerant: bool,
-) -> list[Unit]:
-    """Join the nodes by channels and return what the runner drives, one unit a task.
+) -> Wired:
+    """Join node objects by channels to units, one a task.
 
     Args:
         graph: the checked graph.
-        instances: its node objects.
+        instances: node objects of it; the other nodes run already.
         records: where each node's state and counters go.
         context_of: makes a node's context.
         tolerant: outputs whose last reader has stopped go on and discard (a live run).
@@ -109,14 +123,18 @@ def wire(
     groups = fuse(graph, instances)
     inner = {(group[i], group[i + 1]) for group in groups for i in range(len(group) - 1)}
     links: dict[tuple[str, str], list[Link]] = {}
-    entries: dict[str, dict[str, Channel[Packet]]] = {name: {} for name in graph.nodes}
+    entries: dict[str, dict[str, Channel[Packet]]] = {name: {} for name in instances}
+    joints: dict[Edge, Channel[Packet]] = {}
     for edge in graph.edges:
-        if (edge.source, edge.target) in inner:
+        if (edge.source, edge.target) in inner or not {edge.source, edge.target} & instances.keys():
             continue
-        name = f"{edge.source}.{edge.source_pin}>{edge.target}.{edge.target_pin}"
-        channel: Channel[Packet] = Channel(name=name)
-        links.setdefault((edge.source, edge.source_pin), []).append(Link(channel, edge.mode == "best_effort"))
-        entries[edge.target][edge.target_pin] = channel
+        channel: Channel[Packet] = Channel(name=edge.name)
+        if edge.source in instances:
+            links.setdefault((edge.source, edge.source_pin), []).append(link_of(edge, channel))
+        if edge.target in instances:
+            entries[edge.target][edge.target_pin] = channel
+        if not {edge.source, edge.target} <= instances.keys():
+            joints[edge] = channel
 
     def output(name: str, pin: str) -> Output:
         counts = not isinstance(instances[name], Transform)
@@ -126,35 +144,32 @@ def wire(
     for group in groups:
         first = instances[group[0]]
         if isinstance(first, Transform):
-            units.append(_stage_unit(graph, group, instances, records, context_of, entries[group[0]], output))
+            steps = [_step(graph.nodes[name], instances[name], records[name]) for name in group]
+            stage = Stage(steps, Entry(entries[group[0]]["in"]), output(group[-1], "out"))
+            units.append(StageUnit(stage, [context_of(records[name]) for name in group]))
         else:
             node = graph.nodes[group[0]]
             ctx = context_of(records[node.id])
-            channels = entries[node.id]
-            for pin, channel in channels.items():
-                ctx.inputs[pin] = Input(channel, records[node.id], _accepted_classes(node, pin))
+            for pin, channel in entries[node.id].items():
+                ctx.inputs[pin] = input_of(node, pin, channel, records[node.id])
             ctx.outputs.update({pin: output(node.id, pin) for pin in _output_names(node, graph)})
-            units.append(NodeUnit(first, ctx, records[node.id], tuple(channels.values())))
-    return units
+            units.append(NodeUnit(first, ctx, records[node.id]))
+    return Wired(units, joints)
 
 
-def _stage_unit(
-    graph: Graph,
-    group: Sequence[str],
-    instances: Mapping[str, Instance],
-    records: Mapping[str, NodeRecord],
-    context_of: Callable[[NodeRecord], Context],
-    entry: Mapping[str, Channel[Packet]],
-    output: Callable[[str, str], Output],
-) -> StageUnit:
-    steps = []
-    for name in group:
-        transform = instances[name]
-        assert isinstance(transform, Transform)  # noqa: S101 - fuse() groups nothing else
-        steps.append(Step(transform, records[name], _accepted_classes(graph.nodes[name], "in")))
-    last = output(group[-1], "out")
-    source = entry["in"]
-    return StageUnit(Stage(steps, source, last), [context_of(records[name]) for name in group], source, last)
+def link_of(edge: Edge, channel: Channel[Packet]) -> Link:
+    """The sender's side of an edge."""
+    return Link(channel, edge.mode == "best_effort")
+
+
+def input_of(node: GraphNode, pin: str, channel: Channel[Packet], record: NodeRecord) -> Input:
+    """The receiver's side of an edge, at a node that awaits."""
+    return Input(channel, record, _accepted_classes(node, pin))
+
+
+def _step(node: GraphNode, instance: Instance, record: NodeRecord) -> Step:
+    assert isinstance(instance, Transform)  # noqa: S101 - fuse() groups nothing else
+    return Step(instance, record, _accepted_classes(node, "in"))
 
 
 def _accepted_classes(node: GraphNode, pin: str) -> PacketClasses:

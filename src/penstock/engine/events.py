@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Event", "EventBus"]
+__all__ = ["Event", "EventBus", "HeldEvents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,28 @@ class EventBus:
     def _deliver(self, event: Event) -> None:
         for subscriber in tuple(self._subscribers):
             subscriber(event)
+
+
+class HeldEvents(EventBus):
+    """The events of something that may never come to be: they are kept, and handed on from ``release`` on."""
+
+    def __init__(self, bus: EventBus) -> None:
+        super().__init__()
+        self._bus = bus
+        self._lock = threading.Lock()
+        self._held: list[Event] | None = []
+
+    def publish(self, event: Event) -> None:
+        """Keep an event, or hand it on."""
+        with self._lock:
+            if self._held is not None:
+                self._held.append(event)
+                return
+        self._bus.publish(event)
+
+    def release(self) -> None:
+        """Hand on what was kept, and from now on everything."""
+        with self._lock:
+            held, self._held = self._held or [], None
+        for event in held:
+            self._bus.publish(event)

@@ -64,12 +64,14 @@ class Graph:
         nodes: by id, in the order of the file.
         edges: in the order of the file.
         order: the ids so that packets flow forward; edges into ``LOOPING_KINDS`` may point back.
+        registry: the kinds that it was checked against, and nodes that are added to it will be.
     """
 
     spec: PipelineSpec
     nodes: Mapping[str, GraphNode]
     edges: tuple[Edge, ...]
     order: tuple[str, ...] = field(repr=False)
+    registry: Registry = field(repr=False)
 
     @property
     def mode(self) -> Mode:
@@ -85,19 +87,27 @@ class Graph:
         return [edge for edge in self.edges if edge.source == node]
 
 
-def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Finding]]:
+def check(
+    spec: PipelineSpec, registry: Registry, running: Mapping[str, GraphNode] | None = None
+) -> tuple[Graph | None, list[Finding]]:
     """Check a pipeline against the kinds of ``registry``.
+
+    Args:
+        spec: the pipeline as written.
+        registry: the kinds there are.
+        running: those of its nodes that run already: they are what they are, and may have lost their inputs.
 
     Returns:
         The graph, or None if there is any error here or the spec is not valid; and every finding of this step in the
         order of the file. What merely follows from an error of ``parse`` is not repeated.
     """
     report = Report(spec.document, spec.unread)
+    running = running or {}
     nodes: dict[str, GraphNode] = {}
     for node in spec.nodes.values():
         if report.full:
             break
-        checked = _check_node(node, spec, registry, report)
+        checked = running.get(node.id) or _check_node(node, spec, registry, report)
         if checked is not None:
             nodes[node.id] = checked
     nodes = _name_fields(nodes)
@@ -110,13 +120,13 @@ def check(spec: PipelineSpec, registry: Registry) -> tuple[Graph | None, list[Fi
     for cycle in cycles:
         _report_cycle(cycle, joined, report)
     check_types(nodes, order, joined, report)
-    _check_ends(spec, nodes, report)
+    _check_ends(spec, {name: node for name, node in nodes.items() if name not in running}, report)
     check_tuned(spec, {name: node.config for name, node in nodes.items()}, report)
     _check_mode(spec, report)
     findings = report.findings
     if not spec.valid or any(finding.severity is Severity.ERROR for finding in findings):
         return None, findings
-    return Graph(spec, nodes, tuple(edge for edge, _ in joined), tuple(order)), findings
+    return Graph(spec, nodes, tuple(edge for edge, _ in joined), tuple(order), registry), findings
 
 
 def _check_node(node: NodeSpec, spec: PipelineSpec, registry: Registry, report: Report) -> GraphNode | None:

@@ -6,6 +6,7 @@ edge never waits: it keeps the newest packets and counts those it dropped.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
-__all__ = ["Input", "Link", "Output", "PacketClasses", "check_class"]
+__all__ = ["Entry", "Input", "Link", "Output", "PacketClasses", "check_class"]
 
 
 PacketClasses: TypeAlias = tuple[type, ...] | None
@@ -114,6 +115,20 @@ class Output:
         for link in self._links:
             link.channel.fail(error)
 
+    def add(self, link: Link) -> None:
+        """Send to another edge too, from the next call on."""
+        self._links = [*self._links, link]
+
+    def remove(self, name: str) -> None:
+        """Send no more to the edge whose channel has that name; what it holds can still be taken, then it ends.
+
+        Does nothing if there is none, because its reader has stopped.
+        """
+        for link in self._links:
+            if link.channel.name == name:
+                self._links = [one for one in self._links if one is not link]
+                link.channel.close()
+
     def _drop(self, gone: list[Link], packets: int) -> None:
         self._links = [link for link in self._links if link not in gone]
         if self._links:
@@ -123,13 +138,53 @@ class Output:
         self._record.discard(packets, "no_reader")
 
 
-class Input:
-    """One input pin of an async node: its channel, with the node's counters and the classes of packets it takes."""
+class Entry:
+    """Where packets enter: a channel, and those that take its place one after the other when it has ended cleanly.
 
-    __slots__ = ("_accepts", "_channel", "_record")
+    Attributes:
+        ended: whether the end has been received, after which nothing can take its place.
+    """
+
+    __slots__ = ("_channels", "ended")
+
+    def __init__(self, channel: Channel[Packet]) -> None:
+        self._channels = deque([channel])
+        self.ended = False
+
+    async def receive_many(self, limit: int = 0, /) -> tuple[list[Packet], int]:
+        """Return what is queued and its bytes, waiting for the first packet; an empty list at the clean end.
+
+        Raises:
+            UpstreamFailed: the sender failed.
+        """
+        while True:
+            channel = self._channels[0]
+            before = channel.received_bytes
+            packets = await channel.receive_many(limit)
+            if packets:
+                return packets, channel.received_bytes - before
+            if len(self._channels) == 1:
+                self.ended = True
+                return packets, 0
+            self._channels.popleft()
+
+    def follow(self, channel: Channel[Packet]) -> None:
+        """Let another channel take the place of the last one when that has ended."""
+        self._channels.append(channel)
+
+    def stop(self) -> None:
+        """Take no more."""
+        for channel in self._channels:
+            channel.stop()
+
+
+class Input:
+    """One input pin of an async node: where its packets enter, the node's counters and the classes that it takes."""
+
+    __slots__ = ("_accepts", "_record", "entry")
 
     def __init__(self, channel: Channel[Packet], record: NodeRecord, accepts: PacketClasses = None) -> None:
-        self._channel = channel
+        self.entry = Entry(channel)
         self._record = record
         self._accepts = accepts
 
@@ -140,14 +195,13 @@ class Input:
 
     async def receive_many(self, limit: int = 0, /) -> list[Packet]:
         """Return what is queued, waiting for the first packet; an empty list at the clean end."""
-        before = self._channel.received_bytes
-        packets = await self._channel.receive_many(limit)
+        packets, size = await self.entry.receive_many(limit)
         self._record.received += len(packets)
-        self._record.received_bytes += self._channel.received_bytes - before
+        self._record.received_bytes += size
         if packets:
             check_class(packets[0], self._accepts)
         return packets
 
     def stop(self) -> None:
         """Take no more."""
-        self._channel.stop()
+        self.entry.stop()

@@ -1,7 +1,9 @@
 """The control port as messages: a JSON object in, a JSON object out, whatever carries them.
 
     {"action": "tune", "nodes": {"volume": {"gain": 0.5}}}     set parameters
-    {"action": "show"}                                         what can be set, and what is in force
+    {"action": "change", "ops": [{"remove": {"id": "copy"}}]}  change the graph
+    {"action": "validate", "ops": […]}                         see what that would do, and do nothing
+    {"action": "show"}                                         the nodes, their links, and what can be set
     {"action": "stop"}                                         end the run early, as SIGTERM does
 
 A message may have an ``id``; its answer carries it along. Every message has one answer: ``{"answer": "tune", "id": …,
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.engine.report import nearest
 from penstock.errors import ChangeRefused, RunError
+from penstock.findings import as_message
 
 if TYPE_CHECKING:
     from penstock.engine.run import Run
@@ -27,7 +30,7 @@ __all__ = ["MAX_MESSAGE", "answer", "refusal"]
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of a message at most."""
 
-_KEYS: Final = {"tune": ("nodes",), "show": (), "stop": ()}
+_KEYS: Final = {"tune": ("nodes",), "change": ("ops",), "validate": ("ops",), "show": (), "stop": ()}
 
 
 async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
@@ -53,9 +56,7 @@ async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
     try:
         done = await _do(run, action, message)
     except ChangeRefused as refused:
-        findings = [
-            {"path": ".".join(map(str, finding.path)), "message": finding.message} for finding in refused.findings
-        ]
+        findings = [as_message(finding) for finding in refused.findings]
         return refusal("; ".join(map(str, refused.findings)), answer=action, **head, findings=findings)
     except RunError as error:
         return refusal(str(error), answer=action, **head)
@@ -71,6 +72,10 @@ def refusal(error: str, *, answer: str | None = None, **fields: Any) -> dict[str
 async def _do(run: Run, action: str, message: Mapping[str, Any]) -> dict[str, Any]:
     if action == "tune":
         return {"nodes": await run.control.tune(message["nodes"])}
+    if action == "change":
+        return await run.control.change(message["ops"])
+    if action == "validate":
+        return await run.control.validate(message["ops"])
     if action == "show":
         return {"nodes": await run.control.show()}
     run.stop("control")
@@ -97,11 +102,13 @@ def _what_is_wrong(message: Mapping[str, Any]) -> str:
     action = message.get("action")
     if not isinstance(action, str) or action not in _KEYS:
         hint = nearest(action, _KEYS) if isinstance(action, str) else ""
-        return f"action: must be tune, show or stop{hint}"
+        return f"action: must be tune, change, validate, show or stop{hint}"
     keys = ("action", "id", *_KEYS[action])
     for key in message:
         if key not in keys:
             return f"{key[:80]}: unknown key{nearest(key, keys)}"
     if action == "tune" and not isinstance(message.get("nodes"), Mapping):
         return 'nodes: must map nodes to parameters, such as {"volume": {"gain": 0.5}}'
+    if "ops" in _KEYS[action] and "ops" not in message:
+        return 'ops: must be a list of operations, such as [{"remove": {"id": "copy"}}]'
     return ""

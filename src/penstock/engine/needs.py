@@ -18,7 +18,7 @@ from typing import Any
 from penstock.engine.document import Document, Path
 from penstock.engine.report import Report
 
-__all__ = ["EdgeMode", "Need", "parse_needs"]
+__all__ = ["EdgeMode", "Need", "parse_mode", "parse_needs", "parse_reference"]
 
 
 class EdgeMode(StrEnum):
@@ -69,21 +69,23 @@ def _entry(pin: str, value: Any, path: Path, document: Document, report: Report)
     if isinstance(value, dict):
         if not _check_keys(value, path, report):
             return None
-        parsed = _mode(value.get("mode", mode), (*path, "mode"), document, report)
+        parsed = parse_mode(value.get("mode", mode), (*path, "mode"), document, report)
         reference, place = value["node"], (*path, "node")
         if parsed is None:
             return None
         mode = parsed
-    if not isinstance(reference, str):
-        shown = document.show(place, reference)
-        report.error(place, f"must be a node such as 'source' or 'source.pin', not {shown}", of_value=True)
+    end = parse_reference(reference, place, document, report)
+    return None if end is None else Need(pin, end[0], end[1] or "out", mode, place)
+
+
+def parse_reference(value: Any, path: Path, document: Document, report: Report) -> tuple[str, str] | None:
+    """Return the node and the pin that ``node`` or ``node.pin`` names, an empty pin if it names none."""
+    node, dot, pin = value.partition(".") if isinstance(value, str) else ("", "", "")
+    if not node or (dot and not pin):
+        shown = document.show(path, value)
+        report.error(path, f"must be a node such as 'source' or 'source.pin', not {shown}", of_value=True)
         return None
-    node, dot, source_pin = reference.partition(".")
-    if not node or (dot and not source_pin):
-        shown = document.show(place, reference)
-        report.error(place, f"must be a node such as 'source' or 'source.pin', not {shown}", of_value=True)
-        return None
-    return Need(pin, node, source_pin or "out", mode, place)
+    return node, pin
 
 
 def _check_keys(value: dict[str, Any], path: Path, report: Report) -> bool:
@@ -97,7 +99,8 @@ def _check_keys(value: dict[str, Any], path: Path, report: Report) -> bool:
     return not others
 
 
-def _mode(value: Any, path: Path, document: Document, report: Report) -> EdgeMode | None:
+def parse_mode(value: Any, path: Path, document: Document, report: Report) -> EdgeMode | None:
+    """Return the mode that stands at ``path``."""
     if isinstance(value, str) and value in tuple(EdgeMode):
         return EdgeMode(value)
     report.error(path, f"must be 'reliable' or 'best_effort', not {document.show(path, value)}", of_value=True)

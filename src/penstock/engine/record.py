@@ -47,6 +47,7 @@ class NodeRecord:
         reason: of a failure or stop; empty otherwise.
         tunes: how often parameters were set since the start.
         tuned: the parameters that were, with the last value of each, ready for JSON.
+        removed: whether the node was taken out of the graph while the run went on.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class NodeRecord:
         "reason",
         "received",
         "received_bytes",
+        "removed",
         "sent",
         "sent_bytes",
         "state",
@@ -76,6 +78,7 @@ class NodeRecord:
         self.warnings: list[str] = []
         self.tunes = 0
         self.tuned: dict[str, Any] = {}
+        self.removed = False
         self._bus = bus
         self._publish()
 
@@ -131,6 +134,8 @@ class NodeRecord:
         """The node's line in a run report."""
         line: dict[str, Any] = {"kind": self.kind, "state": self.state.value, "reason": self.reason}
         line["stats"] = self.stats.as_dict()
+        if self.removed:
+            line["removed"] = True
         if self.discarded_by:
             line["discarded_by"] = dict(self.discarded_by)
         if self.tunes:

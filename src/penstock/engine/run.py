@@ -7,9 +7,6 @@ Failed and those that do not depend on it go on. Or it is aborted: everything is
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,9 +16,11 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 from penstock.engine.build import instantiate, wire
 from penstock.engine.context import Context, RunIdentity
 from penstock.engine.control import Control
-from penstock.engine.ending import Ending
+from penstock.engine.ending import Ending, is_its_own
 from penstock.engine.events import Event, EventBus
+from penstock.engine.members import Members
 from penstock.engine.metering import metered
+from penstock.engine.options import RunOptions, new_run_id
 from penstock.engine.record import NodeRecord
 from penstock.engine.states import NodeState, StopReason
 from penstock.engine.stats import publish_stats
@@ -30,33 +29,13 @@ from penstock.errors import ChannelClosed, NodeError, RunCancelled, describe, ro
 from penstock.telemetry import RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from penstock.engine.graph import Graph
     from penstock.engine.outcome import RunReport
     from penstock.nodes.base import RequestPort
 
 __all__ = ["Run", "RunOptions", "new_run_id", "run_graph"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a run behaves.
-
-    Attributes:
-        drain_timeout_s: how long a run that was asked to stop, or a oneshot run that failed, may take to end.
-        stop_grace_s: how long a source may take to notice that it should end, before it is cancelled.
-        run_id: a name for the run; made up when empty.
-    """
-
-    drain_timeout_s: float = 30.0
-    stop_grace_s: float = 1.0
-    run_id: str = ""
-
-
-def new_run_id() -> str:
-    """A name that sorts by time and does not repeat, safe in file names and object keys."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
 async def run_graph(
@@ -79,17 +58,17 @@ class Run:
     Attributes:
         events: what it tells.
         control: sets parameters of its nodes while it goes on.
-        records: state and counters of its nodes.
+        patience: seconds that a source that was removed, and another removed node, may take to end.
     """
 
     def __init__(self, graph: Graph, *, request: RequestPort | None = None, options: RunOptions | None = None) -> None:
-        self.graph = graph
+        self._members = Members(graph)
         self.options = options or RunOptions()
         self.events = EventBus()
         self.identity = RunIdentity(
             self.options.run_id or new_run_id(), graph.spec.name or "pipeline", graph.spec.mode, graph.spec.attributes
         )
-        self.records: dict[str, NodeRecord] = {}
+        self.patience = (self.options.stop_grace_s, self.options.drain_timeout_s)
         self._request = request
         self._live = graph.spec.mode == "dynamic"
         self._stopping = anyio.Event()
@@ -97,8 +76,20 @@ class Run:
         self._scope = CancelScope()
         self._ending = Ending()
         self._over = False
-        self.control = Control(graph)
+        self._tasks = create_task_group()
+        self._driven = 0
+        self.control = Control(self._members, self)
         self.events.subscribe(self._ending.collect)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as it is."""
+        return self._members.graph
+
+    @property
+    def records(self) -> Mapping[str, NodeRecord]:
+        """State and counters of its nodes, also of those that were removed."""
+        return self._members.records
 
     # -- control --------------------------------------------------------------------------------------
 
@@ -111,6 +102,10 @@ class Run:
             return
         self._ending.stopped = reason
         self._stopping.set()
+        self.control.freeze()
+        for unit in self._members.units:
+            for ctx in unit.contexts:
+                ctx.stopping.set()
         self._limit(f"the run was stopped ({reason}) and did not drain in {self.options.drain_timeout_s:g} s")
         self.events.publish(Event(RUN_STOPPING, None, {"reason": reason}))
 
@@ -127,12 +122,12 @@ class Run:
         with context(run=self.identity.run_id), metered(self):
             self.events.publish(Event(RUN_STARTED, None, {"run_id": self.identity.run_id, "name": self.identity.name}))
             try:
-                units = self._build()
+                self._build()
             except NodeError as error:
                 self._fail(error)
             else:
                 with self._scope:
-                    await self._run_units(units)
+                    await self._run_units()
             finally:  # cancelled from outside, too: who waits to tune is told
                 self._over = True
                 self.control.close()
@@ -141,26 +136,37 @@ class Run:
             self.events.publish(Event(RUN_FINISHED, None, report.as_dict()))
         return report
 
-    def _build(self) -> list[Unit]:
-        self.records = {n.id: NodeRecord(n.id, n.kind, self.events) for n in self.graph.nodes.values()}
-        instances = instantiate(self.graph)
-        units = wire(self.graph, instances, self.records, self._context_of, tolerant=self._live)
-        self.control.built(instances, units, self.records)
-        return units
+    def _build(self) -> None:
+        members = self._members
+        members.records.update({n.id: NodeRecord(n.id, n.kind, self.events) for n in self.graph.nodes.values()})
+        members.instances.update(instantiate(self.graph))
+        wired = wire(self.graph, members.instances, members.records, self.context_of, tolerant=self._live)
+        members.units = wired.units
 
-    def _context_of(self, record: NodeRecord) -> Context:
-        return Context(record, self.events, self.identity, self._stopping, self._request, self.control)
+    def context_of(self, record: NodeRecord, bus: EventBus | None = None) -> Context:
+        """The context of a node, which tells what it does to ``bus``, or at once to everybody."""
+        stopping = anyio.Event()
+        if self._stopping.is_set():
+            stopping.set()
+        return Context(record, bus or self.events, self.identity, stopping, self._request, self.control)
 
-    async def _run_units(self, units: list[Unit]) -> None:
-        ready = await self._prepare(units)
+    async def _run_units(self) -> None:
+        ready = await self._prepare(self._members.units)
         self.control.open()
         async with create_task_group() as group:
-            group.start_soon(self._end_sources, [unit for unit in ready if unit.is_source])
+            group.start_soon(self._end_sources)
             group.start_soon(publish_stats, self.records, self.events)
-            async with create_task_group() as tasks:
+            async with self._tasks:
                 for unit in ready:
-                    tasks.start_soon(self._drive, unit)
+                    self.start(unit)
+                if not ready:
+                    self.control.freeze()
             group.cancel_scope.cancel()
+
+    def start(self, unit: Unit) -> None:
+        """Drive a unit that is ready, in a task of the run."""
+        self._driven += 1
+        self._tasks.start_soon(self._drive, unit)
 
     async def _prepare(self, units: list[Unit]) -> list[Unit]:
         """Initialise all nodes at once; return the units that may run: all, or in a live run those that could start."""
@@ -196,6 +202,16 @@ class Run:
         scope.cancel()
 
     async def _drive(self, unit: Unit) -> None:
+        """Run one unit; when it is the last, the run is coming to its end."""
+        try:
+            with context(run=self.identity.run_id):  # who changes a run may come from anywhere
+                await self._run_to_its_end(unit)
+        finally:
+            self._driven -= 1
+            if not self._driven:
+                self.control.freeze()
+
+    async def _run_to_its_end(self, unit: Unit) -> None:
         """Run one unit to its end, whatever that is, and pass the end on to its neighbours."""
         error: BaseException | None = None
         reason = end_reason(unit)
@@ -230,7 +246,7 @@ class Run:
             record.stop(reason if error is None else StopReason.SHUTDOWN)
         if error is None and not self._live:
             error = self._ending.error  # a run that has failed ends no stream cleanly
-        unit.end(error)
+        unit.end(None if unit.leaving and is_its_own(error) else error)
 
     def _fail(self, error: BaseException, unit: Unit | None = None) -> BaseException:
         """Note a failure: of its node always, of the run if it is the first; start ending a oneshot run."""
@@ -238,8 +254,11 @@ class Run:
         if not isinstance(error, NodeError) and node is not None:
             error = NodeError(node, error)
         cause = error.__cause__ if isinstance(error, NodeError) else error
-        if node in self.records and not self.records[node].ended:
-            self.records[node].enter(NodeState.FAILED, describe(cause or error))
+        record = (
+            next((one for one in unit.records if one.node_id == node), None) if unit else self.records.get(node or "")
+        )
+        if record is not None and not record.ended:
+            record.enter(NodeState.FAILED, describe(cause or error))
         consequence = self._ending.note(error)
         if self._live and not consequence:
             logger.error("%s", error, extra={"fields": {"node": node}})
@@ -248,7 +267,7 @@ class Run:
             self._limit("the run failed and did not end in time")
         return error
 
-    async def _end_sources(self, sources: list[Unit]) -> None:
+    async def _end_sources(self) -> None:
         """Cancel sources that do not end by themselves when the run is stopped, and at once when it has failed."""
 
         async def after_stop() -> None:
@@ -259,8 +278,9 @@ class Run:
         async with create_task_group() as group:
             group.start_soon(after_stop)
             await self._failing.wait()
-            for source in sources:
-                source.scope.cancel()
+            for unit in self._members.units:
+                if unit.is_source:
+                    unit.scope.cancel()
             group.cancel_scope.cancel()
 
     def _limit(self, message: str) -> None:

@@ -25,7 +25,7 @@ from penstock.findings import Finding, Severity
 if TYPE_CHECKING:
     from penstock.engine.client import ClientSpec
 
-__all__ = ["Labels", "Mode", "NodeSpec", "PipelineSpec", "parse"]
+__all__ = ["Labels", "Mode", "NodeSpec", "PipelineSpec", "check_name", "parse", "parse_node"]
 
 
 MAX_NAME = 128
@@ -205,8 +205,8 @@ def _nodes(nodes: Any, steps: Any, document: Document, report: Report) -> list[N
     found = []
     for name, value in nodes.items():
         path = ("nodes", name)
-        _check_name(name, path, report)
-        found.append(_node(name, value, path, document, report))
+        check_name(name, path, report)
+        found.append(parse_node(name, value, path, document, report))
     return found
 
 
@@ -221,7 +221,7 @@ def _steps(steps: Any, document: Document, report: Report) -> list[NodeSpec]:
         if isinstance(value, dict) and "needs" in value:
             report.error((*path, "needs"), "steps are joined in their order; use 'nodes' to join them otherwise")
             value = {key: inner for key, inner in value.items() if key != "needs"}
-        node = _node(f"step_{index}", value, path, document, report)
+        node = parse_node(f"step_{index}", value, path, document, report)
         if index:
             need = Need("in", f"step_{index - 1}", "out", EdgeMode.RELIABLE, path)
             node = NodeSpec(node.id, node.kind, node.params, (need,), path)
@@ -229,7 +229,8 @@ def _steps(steps: Any, document: Document, report: Report) -> list[NodeSpec]:
     return found
 
 
-def _check_name(name: str, path: Path, report: Report) -> None:
+def check_name(name: str, path: Path, report: Report) -> None:
+    """Report a name that no node can have."""
     if not name or name != name.strip() or not name.isprintable() or len(name) > MAX_NAME:
         report.error(
             path, f"the name of a node must be 1 to {MAX_NAME} printable characters, without spaces around them"
@@ -238,7 +239,8 @@ def _check_name(name: str, path: Path, report: Report) -> None:
         report.error(path, "the name of a node must not hold a '.', which divides node and pin in 'needs'")
 
 
-def _node(name: str, value: Any, path: Path, document: Document, report: Report) -> NodeSpec:
+def parse_node(name: str, value: Any, path: Path, document: Document, report: Report) -> NodeSpec:
+    """Read the node that stands at ``path``: its kind, params and needs."""
     if not isinstance(value, dict):
         report.error(path, f"must be a mapping with a 'kind', not {document.show(path, value)}")
         return NodeSpec(name, "", {}, (), path)

@@ -5,6 +5,8 @@ works on the deepest inbox that holds packets, so that what is under way is fini
 packet that turns into thousands occupies memory only once. Work is done in slices of about 2 ms, after which the
 stage hands on what it has and lets the event loop run others. Stages of ``offload`` transforms do the same in a
 worker thread, in longer slices.
+
+A stage can be divided while it works: its later transforms, with what waits before them, go to a stage of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from anyio import Lock, to_thread
+from anyio import Event, Lock, to_thread
 
 from penstock.engine.states import NodeState
 from penstock.errors import ChannelClosed, NodeError
@@ -21,8 +23,7 @@ from penstock.errors import ChannelClosed, NodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from penstock.channels import Channel
-    from penstock.engine.links import Output
+    from penstock.engine.links import Entry, Output
     from penstock.engine.step import Step
     from penstock.packets import Packet
 
@@ -33,17 +34,31 @@ OFFLOADED_SLICE_S = 0.05
 
 
 class Stage:
-    """The task of one or more fused transforms between an input channel and an output.
+    """The task of one or more fused transforms between an input and an output.
 
     Attributes:
+        steps: its transforms, those at work or those that are left of them.
+        source, output: where packets enter and leave.
         steady: held while a worker thread is in the transforms; who holds it is between two packets.
     """
 
-    def __init__(self, steps: Sequence[Step], source: Channel[Packet], output: Output) -> None:
+    def __init__(self, steps: Sequence[Step], source: Entry, output: Output, *, after: Event | None = None) -> None:
+        """Make a stage.
+
+        Args:
+            steps: its transforms, in the direction of flow.
+            source: where packets enter.
+            output: where they leave.
+            after: wait for it before anything is done.
+        """
         self.steps = tuple(steps)
         self.steady = Lock(fast_acquire=True)
-        self._source = source
-        self._output = output
+        self.source = source
+        self.output = output
+        self._after = after
+        self._sending = False
+        self._sent: Event | None = None
+        self._finishing = -1
         self._offload = any(step.transform.offload for step in steps)
         self._slice_s = OFFLOADED_SLICE_S if self._offload else SLICE_S
 
@@ -57,17 +72,45 @@ class Stage:
         """
         for step in self.steps:
             step.record.enter(NodeState.RUNNING)
-        source = self._source
+        source = self.source
         try:
-            received = source.received_bytes
-            while packets := await source.receive_many():
-                self.steps[0].put(packets, source.received_bytes - received)
-                received = source.received_bytes
+            if self._after is not None:
+                await self._after.wait()
+            if any(step.pending for step in self.steps):  # since it was divided from another stage
+                await self._drain(0)
+            while True:
+                packets, size = await source.receive_many()
+                if not packets:
+                    break
+                self.steps[0].put(packets, size)
                 await self._drain(0)
             await self._finish()
         except NodeError as error:
             await self._rescue(error)
             raise
+
+    def is_over(self, index: int) -> bool:
+        """Whether nothing will come any more from a transform, by its place, or the stage is failing."""
+        return self._finishing > index or any(step.error is not None for step in self.steps)
+
+    def divide(self, count: int, source: Entry, output: Output) -> Stage:
+        """Give all transforms but the first ``count`` to a new stage; return it, to be run in a task of its own.
+
+        Packets keep their order: the new stage works off what waits in its transforms before it takes anything from
+        ``source``, and begins when what this one is handing on has been taken. Only for who holds ``steady``, and
+        unless the transform before the cut is over.
+
+        Args:
+            count: how many transforms stay here.
+            source: where packets enter the new stage.
+            output: where they leave this one from now on; the new stage has its former output.
+        """
+        if self._sending and self._sent is None:
+            self._sent = Event()
+        rest = Stage(self.steps[count:], source, self.output, after=self._sent or self._after)
+        self.steps = self.steps[:count]
+        self.output = output
+        return rest
 
     def close(self) -> None:
         """Free what the transforms hold; the first error is raised after all were closed."""
@@ -96,7 +139,7 @@ class Stage:
             finally:
                 if out:
                     handed, out = out, []
-                    await self._output.send_many(handed)
+                    await self._send(handed)
             if busy and not self._offload:
                 await asyncio.sleep(0)  # a tenth of the cost of anyio's checkpoint
 
@@ -131,12 +174,26 @@ class Stage:
         self.steps[index + 1].put(made, size)
         return index + 1
 
+    async def _send(self, packets: Sequence[Packet]) -> None:
+        """Hand packets on; who takes over the output meanwhile waits until they have been taken."""
+        self._sending = True
+        try:
+            await self.output.send_many(packets)
+        finally:
+            self._sending = False
+            if self._sent is not None:
+                self._sent.set()
+                self._sent = None
+
     async def _finish(self) -> None:
         """Let each transform in turn give what it held back, and work that off before the next one ends.
 
         In a worker thread: a muxer may rewrite a whole file here.
         """
-        for index, step in enumerate(self.steps):
+        index = 0
+        while index < len(self.steps):  # which may become fewer
+            self._finishing = index
+            step = self.steps[index]
             pieces: Iterator[Packet] | None = None
             while True:
                 async with self.steady:
@@ -144,12 +201,14 @@ class Stage:
                 out: list[Packet] = []
                 self._hand_on(index, made, size, out)
                 if out:
-                    await self._output.send_many(out)
+                    await self._send(out)
                 if step.error is not None:
                     raise step.error
                 await self._drain(index + 1)
                 if pieces is None:
                     break
+            index += 1
+        self._finishing = index
 
     async def _rescue(self, error: NodeError) -> None:
         """Hand on what the transforms below the failed one still hold: it was sound."""

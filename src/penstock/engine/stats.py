@@ -28,10 +28,10 @@ async def publish_stats(records: Mapping[str, NodeRecord], bus: EventBus) -> Non
 
     Runs until it is cancelled; looks four times a second, so 1000 packets are seen at the next look.
     """
-    published: dict[str, tuple[float, NodeStats]] = {}
+    published: dict[NodeRecord, tuple[float, NodeStats]] = {}
 
     def publish(record: NodeRecord, now: float) -> None:
-        published[record.node_id] = (now, record.stats)
+        published[record] = (now, record.stats)
         bus.publish(Event(NODE_STATS, record.node_id, record.stats.as_dict()))
 
     try:
@@ -39,7 +39,7 @@ async def publish_stats(records: Mapping[str, NodeRecord], bus: EventBus) -> Non
             await anyio.sleep(TICK_S)
             now = monotonic()
             for record in records.values():
-                if _due(published.get(record.node_id), record.stats, now):
+                if _due(published.get(record), record.stats, now):
                     publish(record, now)
     finally:
         for record in records.values():

@@ -1,4 +1,4 @@
-"""Parameters of nodes that run: which may be set, and whether the values are right. Nothing is changed here."""
+"""Parameters of nodes that run: which may be set, and whether the values are right. How they are set at one instant."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 from penstock.engine.document import Document
 from penstock.engine.report import Report
 from penstock.engine.validation import is_secret, validate
-from penstock.errors import ChangeRefused, ConfigurationError
+from penstock.errors import ChangeRefused, ConfigurationError, describe
+from penstock.findings import Finding
 from penstock.nodes.base import tunable
+from penstock.telemetry import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.engine.build import Instance
     from penstock.engine.document import Path
-    from penstock.engine.graph import Graph, GraphNode
-    from penstock.engine.record import NodeRecord
+    from penstock.engine.graph import GraphNode
+    from penstock.engine.members import Members
     from penstock.nodes.base import NodeConfig
 
-__all__ = ["Tuning", "plan", "show"]
+__all__ = ["Tuning", "apply", "in_force", "plan", "show"]
 
 HIDDEN = "**********"
 
@@ -42,23 +46,48 @@ class Tuning:
 
 
 def plan(
-    changes: Mapping[str, Mapping[str, Any]],
-    graph: Graph,
-    instances: Mapping[str, Instance],
-    records: Mapping[str, NodeRecord],
+    changes: Mapping[str, Mapping[str, Any]], members: Members, places: Mapping[str, Path] | None = None
 ) -> list[Tuning]:
     """Check parameters by node as if they stood in the pipeline's file; return what is to be done.
 
     A parameter is replaced as a whole; those that are not given stay as they are.
 
+    Args:
+        changes: parameters by node.
+        members: the nodes there are.
+        places: where the parameters of each node stand, if they are part of a larger change.
+
     Raises:
         ChangeRefused: with all that is wrong, in the words of ``penstock check``.
     """
-    report = Report(Document("tune"))
-    tunings = [_plan_node(name, params, graph, instances, records, report) for name, params in changes.items()]
+    report = Report(Document("tune" if places is None else "change"))
+    tunings = [_plan_node(name, params, members, (places or {}).get(name), report) for name, params in changes.items()]
     if report.findings:
         raise ChangeRefused(report.findings)
     return [tuning for tuning in tunings if tuning is not None]
+
+
+def apply(tunings: Sequence[Tuning], members: Members) -> None:
+    """Apply all or, if a node fails at it, take back those before.
+
+    Raises:
+        ChangeRefused: a node failed at it.
+    """
+    changed = [tuning for tuning in tunings if tuning.after != tuning.before]
+    for number, tuning in enumerate(changed, 1):
+        try:
+            members.instances[tuning.node].tune(tuning.after)
+        except Exception as error:
+            _take_back(changed[:number], members)
+            file = "change" if tuning.path[0] == "ops" else "tune"
+            raise ChangeRefused([Finding(describe(error), tuning.path, file=file)]) from error
+    for tuning in changed:
+        members.records[tuning.node].tune(show(tuning.after, tuning.names))
+
+
+def in_force(instance: Instance) -> dict[str, Any]:
+    """The parameters of a node that can be set while it runs, with their values."""
+    return show(instance.config, tunable(type(instance.config)))
 
 
 def show(config: NodeConfig, names: tuple[str, ...]) -> dict[str, Any]:
@@ -67,21 +96,24 @@ def show(config: NodeConfig, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: HIDDEN if is_secret(type(config), (name,)) else values[name] for name in names}
 
 
-def _plan_node(
-    name: str,
-    params: Any,
-    graph: Graph,
-    instances: Mapping[str, Instance],
-    records: Mapping[str, NodeRecord],
-    report: Report,
-) -> Tuning | None:
+def _take_back(tunings: Sequence[Tuning], members: Members) -> None:
+    for tuning in reversed(tunings):
+        try:
+            members.instances[tuning.node].tune(tuning.before)
+        except Exception:  # noqa: BLE001 - the others are to be taken back all the same
+            logger.exception("%s could not be tuned back", tuning.node)
+
+
+def _plan_node(name: str, params: Any, members: Members, place: Path | None, report: Report) -> Tuning | None:
+    graph = members.graph
     if name not in graph.nodes:
-        report.error(("nodes", name), f"there is no node '{name}'{report.nearest(name, graph.nodes)}")
+        report.error(place or ("nodes", name), f"there is no node '{name}'{report.nearest(name, graph.nodes)}")
         return None
-    node, instance, record = graph.nodes[name], instances[name], records[name]
-    path = (*graph.spec.nodes[name].path, "params")
+    node, instance, record = graph.nodes[name], members.instances[name], members.records[name]
+    path = place or (*graph.spec.nodes[name].path, "params")
     if record.ended:
-        report.error(path[:-1], f"'{name}' has {record.state}, and nothing of it can be set any more")
+        message = f"'{name}' has {record.state}, and nothing of it can be set any more"
+        report.error(place or path[:-1], message)
         return None
     if not isinstance(params, Mapping):
         report.error(path, "must be a mapping of parameters")

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import CancelScope, Lock, move_on_after, to_thread
 
+from penstock.channels import Channel
+from penstock.engine.links import Entry, Input, Link, Output
 from penstock.engine.states import NodeState, StopReason
 from penstock.errors import NodeError, root_cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.channels import Channel
     from penstock.engine.context import Context
-    from penstock.engine.links import Output
     from penstock.engine.record import NodeRecord
     from penstock.engine.stage import Stage
+    from penstock.engine.wiring import Edge
     from penstock.nodes.base import Node
     from penstock.packets import Packet
 
@@ -33,17 +34,25 @@ class Unit(Protocol):
 
     Attributes:
         scope: cancels this task alone.
-        records: the nodes it drives.
-        steady: held while its nodes are closed or a worker thread is in them: who holds it may tune them.
+        contexts: of those nodes.
+        steady: held while its nodes are closed or a worker thread is in them: who holds it may change them.
+        is_source: whether nothing entered it when it was made.
+        leaving: whether its last node was removed, so that its failure is its own.
     """
 
     scope: CancelScope
+    contexts: Sequence[Context]
     steady: Lock
-    records: Sequence[NodeRecord]
+    is_source: bool
+    leaving: bool
 
     @property
-    def is_source(self) -> bool:
-        """Whether nothing enters it."""
+    def records(self) -> Sequence[NodeRecord]:
+        """The nodes it drives."""
+        ...
+
+    def entry(self, pin: str) -> Entry:
+        """Where packets enter at a pin that was connected."""
         ...
 
     async def prepare(self) -> None:
@@ -80,18 +89,32 @@ class StageUnit:
     """A stage as a unit."""
 
     is_source = False
+    leaving = False
 
-    def __init__(self, stage: Stage, contexts: Sequence[Context], source: Channel[Packet], output: Output) -> None:
+    def __init__(self, stage: Stage, contexts: Sequence[Context]) -> None:
         self.scope = CancelScope()
-        self.records: Sequence[NodeRecord] = [step.record for step in stage.steps]
         self.steady = stage.steady
-        self._stage = stage
-        self._contexts = contexts
-        self._source = source
-        self._output = output
+        self.contexts = contexts
+        self.stage = stage
+
+    @property
+    def records(self) -> Sequence[NodeRecord]:
+        return [step.record for step in self.stage.steps]
+
+    def entry(self, pin: str) -> Entry:  # noqa: ARG002 - a stage has one
+        return self.stage.source
+
+    def divide(self, count: int, edge: Edge) -> StageUnit:
+        """Give all nodes but the first ``count`` to a unit of their own, joined by ``edge``; see ``Stage.divide``."""
+        channel: Channel[Packet] = Channel(name=edge.name)
+        record = self.records[count - 1]
+        output = Output(f"{edge.source}.out", record, [Link(channel)], tolerant=True, counts=False)
+        rest = StageUnit(self.stage.divide(count, Entry(channel), output), self.contexts[count:])
+        self.contexts = self.contexts[:count]
+        return rest
 
     async def prepare(self) -> None:
-        for step, ctx in zip(self._stage.steps, self._contexts, strict=True):
+        for step, ctx in zip(self.stage.steps, self.contexts, strict=True):
             step.record.enter(NodeState.INITIALIZING)
             try:
                 await to_thread.run_sync(step.transform.prepare, ctx)
@@ -100,60 +123,65 @@ class StageUnit:
             step.record.enter(NodeState.READY)
 
     async def run(self) -> None:
-        await self._stage.run()
+        await self.stage.run()
 
     async def close(self) -> None:
         with CancelScope(shield=True):
             async with self.steady:
-                await to_thread.run_sync(self._stage.close)
+                await to_thread.run_sync(self.stage.close)
 
     def end(self, error: BaseException | None) -> None:
-        self._output.close() if error is None else self._output.fail(error)
-        self._source.stop()
+        output = self.stage.output
+        output.close() if error is None else output.fail(error)
+        self.stage.source.stop()
 
 
 class NodeUnit:
     """A node that awaits as a unit."""
 
-    def __init__(self, node: Node[Any], ctx: Context, record: NodeRecord, inputs: Sequence[Channel[Packet]]) -> None:
+    leaving = False
+
+    def __init__(self, node: Node[Any], ctx: Context, record: NodeRecord) -> None:
         self.scope = CancelScope()
         self.steady = Lock(fast_acquire=True)
+        self.contexts: Sequence[Context] = [ctx]
+        self.is_source = not ctx.inputs
         self.records: Sequence[NodeRecord] = [record]
-        self._node = node
+        self.node = node
         self._ctx = ctx
         self._record = record
-        self._inputs = inputs
 
-    @property
-    def is_source(self) -> bool:
-        return not self._inputs
+    def entry(self, pin: str) -> Entry:
+        receiver = self._ctx.inputs[pin]
+        assert isinstance(receiver, Input)  # noqa: S101 - connected pins have one
+        return receiver.entry
 
     async def prepare(self) -> None:
         self._record.enter(NodeState.INITIALIZING)
         try:
-            await self._node.prepare(self._ctx)
+            await self.node.prepare(self._ctx)
         except Exception as error:
             raise NodeError(self._record.node_id, root_cause(error)) from error
         self._record.enter(NodeState.READY)
 
     async def run(self) -> None:
         self._record.enter(NodeState.RUNNING)
-        await self._node.run(self._ctx)
+        await self.node.run(self._ctx)
 
     async def close(self) -> None:
         with CancelScope(shield=True):
             async with self.steady:  # who tunes it with others may wait for their threads: that is not this node's time
                 with move_on_after(CLOSE_TIMEOUT_S):
                     try:
-                        await self._node.close()
+                        await self.node.close()
                     except Exception as error:
                         raise NodeError(self._record.node_id, root_cause(error)) from error
 
     def end(self, error: BaseException | None) -> None:
         for output in self._ctx.outputs.values():
             output.close() if error is None else output.fail(error)
-        for channel in self._inputs:
-            channel.stop()
+        for receiver in self._ctx.inputs.values():
+            receiver.stop()
 
 
 def end_reason(unit: Unit) -> StopReason:

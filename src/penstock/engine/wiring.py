@@ -30,6 +30,22 @@ class Edge:
     target_pin: str
     mode: EdgeMode = EdgeMode.RELIABLE
 
+    @property
+    def name(self) -> str:
+        """Its two ends, for people."""
+        return f"{self.source}.{self.source_pin}>{self.target}.{self.target_pin}"
+
+    @property
+    def need(self) -> str | dict[str, str]:
+        """Its source and its mode, as an entry of ``needs``."""
+        source = self.source if self.source_pin == "out" else f"{self.source}.{self.source_pin}"
+        return source if self.mode is EdgeMode.RELIABLE else {"node": source, "mode": self.mode.value}
+
+    def as_dict(self) -> dict[str, str]:
+        """The form in events and messages."""
+        ends = {"from": f"{self.source}.{self.source_pin}", "to": f"{self.target}.{self.target_pin}"}
+        return {**ends, "mode": self.mode.value}
+
 
 def join(specs: Mapping[str, NodeSpec], nodes: Mapping[str, GraphNode], report: Report) -> list[tuple[Edge, Need]]:
     """Return the edges between nodes that exist, each with the entry of ``needs`` that asks for it.

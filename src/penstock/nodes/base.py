@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, get_ar
 
 from pydantic import BaseModel, ConfigDict
 
+from penstock.errors import ConfigurationError
 from penstock.nodes.context import NodeContext, RequestPort, RunInfo
 from penstock.pins import Cardinality, InputPin, OutputPin
 
@@ -171,6 +172,23 @@ class Node(_Described[C]):
 
         The engine then closes the outputs; if ``run`` raises, it fails them with that error instead. A node that
         may not return before something has happened (a sink with a passthrough: its commit) simply awaits it here.
+        """
+
+    def check_connect(self, pins: Sequence[str]) -> None:  # noqa: ARG002 - for overriding
+        """See whether the node could go on with further inputs, so that it has ``pins``; changes nothing.
+
+        By default it cannot.
+
+        Raises:
+            ConfigurationError: it cannot; the message says why.
+        """
+        raise ConfigurationError("its inputs are those that it had when it began")
+
+    def connect(self, pin: str) -> None:
+        """Take packets from one more input, ``ctx.input(pin)``, from now on.
+
+        Called after ``check_connect``, once the node is prepared, on the event loop's thread, so it must be quick. It
+        must not fail. An input is disconnected without a call: it ends.
         """
 
     async def close(self) -> None:

@@ -75,7 +75,10 @@ class NodeContext(Protocol):
 
     @property
     def stopping(self) -> anyio.Event:
-        """Set when the run was asked to end early: sources finish, everybody else goes on until the input ends."""
+        """Set when the run was asked to end early: sources finish, everybody else goes on until the input ends.
+
+        Of a source it is also set when that is removed from a run that goes on.
+        """
         ...
 
     @property

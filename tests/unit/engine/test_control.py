@@ -14,6 +14,7 @@ from penstock.engine.run import Run
 from penstock.errors import ChangeRefused, RunError
 from penstock.nodes.base import NoConfig, Node
 from penstock.telemetry import NODE_TUNED
+from penstock.testing.harness import FakeContext
 from penstock.testing.request import FakeRequest
 from support.pipelines import Collect, collected, fresh, registry, run_text
 
@@ -217,7 +218,7 @@ async def test_changes_that_meet_are_all_kept():
                 group.start_soon(change_one, run, change)
         shown = (await run.control.show())["a"]
         assert (shown["params"]["mark"], shown["kind"], shown["state"]) == (9, "test::dial_in_a_thread", "running")
-        assert run.control._instances["a"].config.password.get_secret_value() == "new"
+        assert run._members.instances["a"].config.password.get_secret_value() == "new"
         run.stop("test")
 
     async def change_one(run: Run, change) -> None:
@@ -316,7 +317,7 @@ async def test_a_node_is_closed_however_long_a_change_of_several_nodes_holds_it(
 
     monkeypatch.setattr(units, "CLOSE_TIMEOUT_S", 0)
     node = Held(NoConfig())
-    unit = units.NodeUnit(node, None, NodeRecord("held", "test::held", EventBus()), [])
+    unit = units.NodeUnit(node, FakeContext(), NodeRecord("held", "test::held", EventBus()))
     async with anyio.create_task_group() as group, unit.steady:  # as a change does, while a thread is at work elsewhere
         group.start_soon(unit.close)
         for _ in range(10):  # its time would be over by now

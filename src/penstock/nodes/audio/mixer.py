@@ -8,6 +8,9 @@ Without ``clocked`` a block is mixed when every input has brought samples. One t
 is left out until it does, and the event `audio.missing` names it; for files set that to null, so that a slow disk
 shifts nothing. With ``clocked`` a frame leaves at every tick of an absolute clock, with what there is: an input is
 heard when its jitter buffer has filled, and one that is ahead of the clock waits.
+
+Inputs may come and go while it runs. A new one is added from its first sample on, and nobody waits for it before; one
+that is disconnected is played out. The others go through that without a gap.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ from penstock.pins import Cardinality, InputPin, OutputPin, RawAudioType
 from penstock.telemetry import AUDIO_MISSING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
+    from anyio.abc import TaskGroup
     from numpy.typing import NDArray
 
     from penstock.nodes.audio.mixing import Lane
@@ -98,12 +104,13 @@ class Mixer(Node[MixerConfig]):
         """
         from penstock.nodes.audio import mixing
 
-        limit = self.config.num_inputs
-        if limit is not None and len(ctx.inputs) > limit:
-            raise ConfigurationError(f"{len(ctx.inputs)} inputs are connected, and num_inputs is {limit}")
+        self._check_number(len(ctx.inputs))
         self._ctx = ctx
         self._add_up = mixing.add_up
+        self._make_lane = mixing.Lane
         self._lanes = [mixing.Lane(pin) for pin in ctx.inputs]
+        self._filling: TaskGroup | None = None
+        self._done = False
         self._timeline = Timeline()
         self._rate = self.config.clocked.sample_rate if self.config.clocked else 0
         self._channels = self.config.channels or 0
@@ -114,6 +121,29 @@ class Mixer(Node[MixerConfig]):
         """Let who waits for an input wait by the new time-out, counted from when it began to."""
         self.config = config
         self._tell()
+
+    def check_connect(self, pins: Sequence[str]) -> None:
+        """See whether there may be more inputs.
+
+        Raises:
+            ConfigurationError: there would be more than ``num_inputs``, or the mix is coming to its end.
+        """
+        if self._done:
+            raise ConfigurationError("the mix has come to its end")
+        self._check_number(len(pins))
+
+    def _check_number(self, inputs: int) -> None:
+        limit = self.config.num_inputs
+        if limit is not None and inputs > limit:
+            raise ConfigurationError(f"{inputs} inputs are connected, and num_inputs is {limit}")
+
+    def connect(self, pin: str) -> None:
+        """Let one more input in. The others do not wait for it before it has brought something."""
+        lane = self._make_lane(pin)
+        lane.missing = True
+        self._lanes = [*(one for one in self._lanes if one.frames or not one.ended), lane]
+        if self._filling is not None:
+            self._filling.start_soon(self._fill, lane)
 
     @property
     def _frame(self) -> int:
@@ -126,12 +156,15 @@ class Mixer(Node[MixerConfig]):
             BadData: the sample rates differ, or an input has more channels than ``channels``.
         """
         with plain_errors():
-            async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as self._filling:
                 for lane in self._lanes:
-                    tasks.start_soon(self._fill, lane)
-                if self.config.clocked is not None:
-                    await self._mix_by_the_clock(self.config.clocked)
-                await self._mix_as_they_come()
+                    self._filling.start_soon(self._fill, lane)
+                try:
+                    if self.config.clocked is not None:
+                        await self._mix_by_the_clock(self.config.clocked)
+                    await self._mix_as_they_come()
+                finally:
+                    self._done = True
 
     # -- what comes in --------------------------------------------------------------------------------
 
