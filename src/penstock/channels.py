@@ -11,14 +11,14 @@ moving whole lists costs a fraction of a microsecond a packet. ``benchmarks/engi
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from penstock.errors import ChannelClosed, UpstreamFailed, describe
-from penstock.ports import Receiver, Sender, Sized
+from penstock.ports import ChannelStatistics, Receiver, Sender, Sized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,27 +28,7 @@ __all__ = ["Channel", "ChannelStatistics", "Receiver", "Sender", "Sized"]
 DEFAULT_PACKETS = 64
 DEFAULT_BYTES = 1 << 20
 
-
 T = TypeVar("T", bound=Sized)
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelStatistics:
-    """Counters of a channel: ``sent = received + dropped + queued`` at any instant.
-
-    Attributes:
-        dropped: packets that never reached the receiver: displaced by ``offer_many``, or queued at ``stop()``.
-        waited_s: seconds that senders have spent waiting for room.
-    """
-
-    sent: int
-    received: int
-    dropped: int
-    queued: int
-    sent_bytes: int
-    received_bytes: int
-    queued_bytes: int
-    waited_s: float
 
 
 class Channel(Generic[T]):
@@ -67,9 +47,11 @@ class Channel(Generic[T]):
         "_closed",
         "_dropped",
         "_error",
+        "_finishing",
         "_queue",
         "_readers",
         "_received",
+        "_sending",
         "_sent",
         "_stopped",
         "_waited_s",
@@ -98,6 +80,8 @@ class Channel(Generic[T]):
         self._closed = False
         self._error: BaseException | None = None
         self._stopped = False
+        self._finishing = False
+        self._sending = 0
         self._readers: deque[asyncio.Future[None]] = deque()
         self._writers: deque[asyncio.Future[None]] = deque()
         self._sent = self._received = self._dropped = self.sent_bytes = self.received_bytes = 0
@@ -117,13 +101,9 @@ class Channel(Generic[T]):
         Raises:
             ChannelClosed: the receiver has stopped, or this end was closed.
         """
-        if self._writers:  # keep the order of senders: whoever waits goes first
-            await self._wait_for_room()
-        done = self._admit(packets, 0)
-        total = len(packets)
-        while done < total:
-            await self._wait_for_room()
-            done = self._admit(packets, done)
+        done = 0 if self._writers else self._admit(packets, 0)  # keep the order of senders: whoever waits goes first
+        if done < len(packets):
+            await self._send_rest(packets, done)
 
     def offer_many(self, packets: Sequence[T], /) -> int:
         """Send packets without waiting, dropping the oldest queued ones to make room; return how many were dropped.
@@ -152,6 +132,17 @@ class Channel(Generic[T]):
     def close(self) -> None:
         """End the stream cleanly: the receiver gets what is queued, then the end. Idempotent."""
         self._end(None)
+
+    def finish(self, packets: Sequence[T] = (), /) -> None:
+        """End the stream cleanly after ``packets`` and what waiting senders hold; past the bounds, so nobody waits."""
+        if self._stopped or self._closed:
+            return
+        self.capacity = self.capacity_bytes = sys.maxsize
+        self._finishing = True
+        self._admit(packets, 0)
+        _wake(self._writers)
+        if not self._sending:
+            self.close()
 
     def fail(self, error: BaseException, /) -> None:
         """End the stream with ``error``: the receiver gets what is queued, then ``UpstreamFailed`` from it.
@@ -249,6 +240,22 @@ class Channel(Generic[T]):
                 _wake(self._readers)
         return start + len(wanted)
 
+    async def _send_rest(self, packets: Sequence[T], done: int) -> None:
+        """Wait for room, and queue packets from index ``done`` on."""
+        self._sending += 1
+        try:
+            while done < len(packets):
+                started = perf_counter()
+                try:
+                    await _wait(self._writers)
+                finally:
+                    self._waited_s += perf_counter() - started
+                done = self._admit(packets, done)
+        finally:
+            self._sending -= 1
+            if self._finishing and not self._sending:
+                self.close()
+
     def _fitting(self, packets: Sequence[T]) -> tuple[Sequence[T], int]:
         """The packets from the first on that keep within the byte bound, and their bytes."""
         total = 0
@@ -264,13 +271,6 @@ class Channel(Generic[T]):
             raise ChannelClosed(f"{self.name}: the receiver has stopped")
         if self._closed:
             raise ChannelClosed(f"{self.name}: this end was closed")
-
-    async def _wait_for_room(self) -> None:
-        started = perf_counter()
-        try:
-            await _wait(self._writers)
-        finally:
-            self._waited_s += perf_counter() - started
 
     def _end(self, error: BaseException | None) -> None:
         if self._closed:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Receiver", "Sender", "Sized"]
+__all__ = ["ChannelStatistics", "Receiver", "Sender", "Sized"]
 
 
 class Sized(Protocol):
@@ -60,3 +61,22 @@ class Receiver(Protocol[T]):
     def stop(self) -> None:
         """Take no more: drop what is queued and turn senders away."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """Counters of a channel: ``sent = received + dropped + queued`` at any instant.
+
+    Attributes:
+        dropped: packets that never reached the receiver: displaced by ``offer_many``, or queued at ``stop()``.
+        waited_s: seconds that senders have spent waiting for room.
+    """
+
+    sent: int
+    received: int
+    dropped: int
+    queued: int
+    sent_bytes: int
+    received_bytes: int
+    queued_bytes: int
+    waited_s: float

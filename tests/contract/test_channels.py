@@ -1,10 +1,12 @@
 """The contract suite over our channel, and what is its own."""
 
+import anyio
 import pytest
 
 from penstock.channels import Channel
+from penstock.errors import ChannelClosed
 from penstock.packets import Binary
-from penstock.testing.channels import ChannelContract
+from penstock.testing.channels import ChannelContract, packet
 
 
 class TestChannel(ChannelContract):
@@ -26,3 +28,44 @@ async def test_a_channel_shows_its_state():
     assert "failed" in repr(channel)
     channel.stop()
     assert repr(channel) == "<Channel a>b stopped 0/2 packets 0 bytes>"
+
+
+async def test_a_finished_channel_gives_what_waiting_senders_hold_then_the_end():
+    channel = Channel(2)
+
+    async def send() -> None:
+        await channel.send_many([packet(size) for size in range(1, 6)])
+        sent.append(channel.statistics().sent)
+
+    sent: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await anyio.wait_all_tasks_blocked()
+        channel.finish([packet(9)])
+        assert not channel.ended
+    assert sent == [6]
+    assert channel.ended
+    assert [one.size for one in await channel.receive_many()] == [1, 2, 9, 3, 4, 5]
+    assert await channel.receive_many() == []
+    with pytest.raises(ChannelClosed):
+        await channel.send(packet())
+
+
+async def test_a_channel_whose_waiting_sender_is_cancelled_is_finished_all_the_same():
+    channel = Channel(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(channel.send_many, [packet(), packet()])
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+        channel.finish()
+    assert channel.ended
+    assert len(await channel.receive_many()) == 1
+
+
+def test_a_channel_that_has_ended_is_not_finished():
+    stopped, closed = Channel(), Channel()
+    stopped.stop()
+    closed.close()
+    for channel in (stopped, closed):
+        channel.finish([packet()])
+        assert channel.statistics().queued == 0

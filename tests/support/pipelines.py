@@ -256,6 +256,12 @@ async def collected(count: int, name: str = "default") -> None:
         await Collect.news.wait()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody tells of."""
+    while not condition():  # noqa: ASYNC110
+        await anyio.sleep(0.001)
+
+
 def registry() -> Registry:
     made = Registry(dict(BUILTIN))
     for cls in (

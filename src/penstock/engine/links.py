@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from penstock.errors import BadData, ChannelClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from penstock.channels import Channel
     from penstock.engine.record import NodeRecord
@@ -47,6 +47,18 @@ class Link:
     best_effort: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sending:
+    """Packets on their way to several edges, and those of them whose turn is yet to come."""
+
+    packets: Sequence[Packet]
+    ahead: deque[Link]
+
+    def __iter__(self) -> Iterator[Link]:
+        while self.ahead:
+            yield self.ahead.popleft()
+
+
 class Output:
     """One output pin: a sender for any number of edges.
 
@@ -54,7 +66,7 @@ class Output:
     output raises ``ChannelClosed`` (nobody wants the work any more), a live one discards until somebody connects.
     """
 
-    __slots__ = ("_counts", "_links", "_record", "_tolerant", "name")
+    __slots__ = ("_counts", "_links", "_record", "_tolerant", "_under_way", "name")
 
     def __init__(
         self, name: str, record: NodeRecord, links: Sequence[Link], *, tolerant: bool, counts: bool = True
@@ -73,6 +85,7 @@ class Output:
         self._links = list(links)
         self._tolerant = tolerant or not links
         self._counts = counts
+        self._under_way: list[_Sending] = []
 
     async def send(self, packet: Packet, /) -> None:
         """Send one packet to every edge, waiting for the reliable ones."""
@@ -84,9 +97,21 @@ class Output:
         Raises:
             ChannelClosed: every reader has stopped, in a oneshot run.
         """
+        if len(self._links) < 2:
+            await self._send(packets, self._links)
+            return
+        sending = _Sending(packets, deque(self._links))
+        self._under_way.append(sending)
+        try:
+            await self._send(packets, sending)
+        finally:
+            self._under_way = [one for one in self._under_way if one is not sending]
+
+    async def _send(self, packets: Sequence[Packet], links: Iterable[Link]) -> None:
         gone: list[Link] = []
         size = 0
-        for link in self._links:
+        taken = False
+        for link in links:
             channel = link.channel
             before = channel.sent_bytes
             try:
@@ -96,13 +121,14 @@ class Output:
                         self._record.discard(dropped, "best_effort")
                 else:
                     await channel.send_many(packets)
+                taken = True
             except ChannelClosed:
                 gone.append(link)
             size = max(size, channel.sent_bytes - before)
         if self._counts:
             self._record.sent += len(packets)
             self._record.sent_bytes += size
-        if gone or not self._links:
+        if gone or not taken:
             self._drop(gone, len(packets))
 
     def close(self) -> None:
@@ -120,14 +146,18 @@ class Output:
         self._links = [*self._links, link]
 
     def remove(self, name: str) -> None:
-        """Send no more to the edge whose channel has that name; what it holds can still be taken, then it ends.
+        """Send no more to the edge whose channel has that name; its reader gets what was sent, then the end.
 
-        Does nothing if there is none, because its reader has stopped.
+        That includes what is being sent now, so that nobody has to wait for a slow reader. Does nothing if there is
+        no such edge, because its reader has stopped.
         """
         for link in self._links:
             if link.channel.name == name:
                 self._links = [one for one in self._links if one is not link]
-                link.channel.close()
+                ahead = [sending for sending in self._under_way if link in sending.ahead]
+                link.channel.finish([packet for sending in ahead for packet in sending.packets])
+                for sending in ahead:
+                    sending.ahead.remove(link)
 
     def _drop(self, gone: list[Link], packets: int) -> None:
         self._links = [link for link in self._links if link not in gone]

@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 from penstock.engine.events import Event
 from penstock.engine.run import Run
 from penstock.errors import ChangeRefused, RunError
-from support.pipelines import Collect, Fault, collected, run_text
+from support.pipelines import Collect, Fault, collected, run_text, until
 
 CHAIN = """
 nodes:
@@ -109,8 +109,7 @@ async def test_a_chain_whose_reader_is_blocked_is_divided_all_the_same(kind):
     """What waits in the transforms, and in the hand of the one that is divided, comes out in order."""
 
     async def control(run: Run) -> None:
-        while run.records["a"].received < 100:
-            await anyio.sleep(0.001)
+        await until(lambda: run.records["a"].received >= 100)
         with anyio.fail_after(5):
             await run.control.change([{"remove": {"id": "b"}}, {"connect": edge("a", "c")}, tap("side", "c")])
             await run.control.change([{"remove": {"id": "end"}}])
@@ -176,8 +175,7 @@ nodes:
     async def control(run: Run) -> None:
         await more(1, "other")
         await run.control.change([{"remove": {"id": "stuck"}}])
-        while "other" not in Collect.ends:
-            await more(1)
+        await until(lambda: "other" in Collect.ends)
         assert run.records["stuck"].state == "stopped"
         run.stop("test")
 
@@ -209,11 +207,9 @@ async def test_a_disconnected_reader_ends_and_its_sender_goes_on():
     async def control(run: Run) -> None:
         await more()
         await run.control.change([{"disconnect": edge("b", "c")}])
-        while run.records["end"].state != "stopped":
-            await anyio.sleep(0.001)
+        await until(lambda: run.records["end"].state == "stopped")
         sent = run.records["b"].sent
-        while run.records["b"].sent < sent + 10:
-            await anyio.sleep(0.001)
+        await until(lambda: run.records["b"].sent >= sent + 10)
         with pytest.raises(ChangeRefused, match="'c' takes nothing any more: it has stopped"):
             await run.control.change([{"connect": edge("b", "c")}])
         await run.control.change([tap("later", "b")])
