@@ -28,7 +28,10 @@ outcomes = importlib.import_module("support.outcomes")
 durable_outcomes = importlib.import_module("support.durable_outcomes")
 COMMANDS: list[list[str]] = [
     [],
-    *([name] for name in ("run", "tune", "put", "recover", "sweep", "check", "graph", "schema", "inspect", "nodes")),
+    *(
+        [name]
+        for name in ("run", "tune", "change", "put", "recover", "sweep", "check", "graph", "schema", "inspect", "nodes")
+    ),
     ["nodes", "list"],
     ["nodes", "describe"],
     ["uploads", "list"],

@@ -11,7 +11,6 @@ moving whole lists costs a fraction of a microsecond a packet. ``benchmarks/engi
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from itertools import islice
 from time import perf_counter
@@ -27,6 +26,7 @@ __all__ = ["Channel", "ChannelStatistics", "Receiver", "Sender", "Sized"]
 
 DEFAULT_PACKETS = 64
 DEFAULT_BYTES = 1 << 20
+UNBOUNDED = 1 << 62
 
 T = TypeVar("T", bound=Sized)
 
@@ -137,7 +137,7 @@ class Channel(Generic[T]):
         """End the stream cleanly after ``packets`` and what waiting senders hold; past the bounds, so nobody waits."""
         if self._stopped or self._closed:
             return
-        self.capacity = self.capacity_bytes = sys.maxsize
+        self.capacity = self.capacity_bytes = UNBOUNDED
         self._finishing = True
         self._admit(packets, 0)
         _wake(self._writers)

@@ -10,12 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from penstock import errors
 from penstock.cli.console import Exit
 from penstock.cli.request import parse_inputs
 from penstock.cli.run import _check_request
-from penstock.engine.load import check_text
+from penstock.engine.changes import plan_change
+from penstock.engine.load import check_text, load_pipeline
 from penstock.errors import PipelineInvalid
 from penstock.metrics import METRICS
 from penstock.nodes.base import NoConfig, Node, node
@@ -69,11 +71,22 @@ def named(pages=WRITTEN):
 YAML = snippets("yaml")
 
 
-@pytest.mark.parametrize("snippet", [one for one in YAML if not one.note.startswith("findings")], ids=str)
+@pytest.mark.parametrize("snippet", [one for one in YAML if one.note.partition(" ")[0] in ("", "env:")], ids=str)
 def test_a_pipeline_in_the_documentation_is_sound(snippet):
     env = dict([snippet.note.removeprefix("env: ").split("=")] if snippet.note else [])
     _, warnings = check_text(snippet.text, env=env)
     assert warnings == []
+
+
+def test_changes_of_a_graph_can_be_made_one_after_the_other():
+    changes = [one for one in YAML if one.note.startswith("change: ")]
+    graph, _ = load_pipeline(ROOT / changes[0].note.split()[1])
+    names = list(graph.nodes)
+    for snippet in changes:
+        change = plan_change(yaml.safe_load(snippet.text)["ops"], graph)
+        assert change.warnings == ()
+        graph = change.graph
+    assert list(graph.nodes) == names
 
 
 @pytest.mark.parametrize("snippet", [one for one in YAML if one.note.startswith("findings")], ids=str)

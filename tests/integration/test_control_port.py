@@ -1,6 +1,7 @@
 """A pipeline that runs is changed from outside: by a socket and `penstock tune`, by standard input, by Python."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -137,3 +138,74 @@ async def test_the_program_in_the_documentation_does_what_is_said_there(recordin
     await names["play_quietly"](str(tmp_path / "p.yml"))
     said = capsys.readouterr().out.strip()
     assert f"It prints `{said}`" in page
+
+
+def test_a_recording_is_added_to_a_pipeline_that_plays_and_taken_away_again(recording, tmp_path):
+    control, changes = tmp_path / "live.sock", tmp_path / "changes.yml"
+    copy = tmp_path / "beside.ogg"
+    changes.write_text(
+        """\
+ops:
+  - add:
+      id: second
+      kind: containers::ogg::muxer
+      params: {channels: 2}
+      needs: encoder
+  - add:
+      id: beside
+      kind: core::file_writer
+      params: {path: "${COPY}", chunk_size: 1k}
+      needs: second
+"""
+    )
+    away = '{"ops": [{"remove": {"id": "second"}}, {"remove": {"id": "beside"}}, {"tune": {"pace": {"speed": 1000}}}]}'
+    environment = {**os.environ, "COPY": str(copy)}
+    command = [sys.executable, "-m", "penstock", *map(str, playing(recording, tmp_path)), "--control", str(control)]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as run:
+        events = map(json.loads, run.stdout)
+        next(event for event in events if event["event"] == "node.stats")
+        refused = penstock("change", control, changes, env=environment)
+        assert (refused.returncode, refused.stdout) == (3, "")
+        place = f"{changes}:10:33: ops.1.add.params.chunk_size"
+        assert refused.stderr == f"{place}: must be an integer, not '1k'\n"
+        changes.write_text(changes.read_text().replace("1k", "4096"))
+        dry = penstock("change", control, changes, "--dry-run", env=environment)
+        assert dry.returncode == 0, dry.stderr
+        assert not copy.exists()
+        done = penstock("change", control, changes, env=environment)
+        lines = [
+            "added second",
+            "added beside",
+            "connected encoder.out > second.in",
+            "connected second.out > beside.in",
+        ]
+        assert dry.stdout == done.stdout == "".join(f"{line}\n" for line in lines)
+        next(event for event in events if (event["event"], event.get("node")) == ("node.stats", "beside"))
+        gone = penstock("change", control, "-", "--json", input=away)
+        assert json.loads(gone.stdout)["removed"] == ["second", "beside"]
+        rest = list(events)
+    assert run.returncode == 0
+    names = [(event["event"], event.get("node")) for event in rest]
+    assert ("node.removed", "beside") in names
+    (ended,) = [event for event in rest if event["event"] == "run.finished"]
+    assert ended["nodes"]["beside"]["removed"]
+    audio = probe(copy, decode=True).audio
+    assert audio.errors == 0
+    assert 0 < audio.samples < FRAMES
+    assert probe(tmp_path / "live.ogg", decode=True).audio.samples == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ops: [", ":2:1: not valid YAML"),
+        ("nodes: {}", ":1:1: must have one key, 'ops', with the list of operations"),
+        ("ops: []\nid: 3", ":1:1: must have one key, 'ops', with the list of operations"),
+    ],
+)
+def test_a_file_of_operations_that_cannot_be_read_is_not_sent(text, message, tmp_path):
+    (tmp_path / "ops.yml").write_text(text)
+    done = penstock("change", tmp_path / "no.sock", tmp_path / "ops.yml")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"{tmp_path / 'ops.yml'}{message}")
+    assert penstock("change", tmp_path / "no.sock", tmp_path / "none.yml").returncode == 3

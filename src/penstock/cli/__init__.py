@@ -1,4 +1,4 @@
-"""The command line: ``penstock run``, ``tune``, ``put``, ``check``, ``nodes``, ``schema``, ``inspect`` and others.
+"""The command line: ``penstock run``, ``tune``, ``change``, ``put``, ``check``, ``nodes``, ``inspect`` and others.
 
 Each command is declared here and lives in a module of its own, imported when it is used, so that ``penstock --help``
 stays quick. Results go to standard output, talk and progress to standard error. Exit codes: 0 done, 1 failed,
@@ -133,6 +133,26 @@ def tune(
     from penstock.cli.tune import tune_command
 
     tune_command(socket, tuple(changes or ()), as_json=as_json)
+
+
+@app.command()
+def change(
+    socket: Annotated[
+        Path,
+        typer.Argument(metavar="SOCKET", help="What --control named when the pipeline was run.", show_default=False),
+    ],
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="Operations, in YAML.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only see whether it could be done, and what.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the graph of a pipeline while it runs: all that a file asks for at one instant, or nothing.
+
+    The file has a list of operations under 'ops': add, remove, connect, disconnect, tune. Prints what was done. Exit
+    codes: 0 done, 1 no pipeline listens there, 3 refused.
+    """
+    from penstock.cli.change import change_command
+
+    change_command(socket, file, dry_run=dry_run, as_json=as_json)
 
 
 @app.command(cls=PutCommand)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from penstock.cli.console import Exit, emit, fail, say
+from penstock.cli.asking import ask, refuse
+from penstock.cli.console import Exit, fail
 from penstock.engine.overrides import parse_value
-from penstock.errors import ConfigurationError, RunError
+from penstock.errors import ConfigurationError
 
 __all__ = ["tune_command"]
 
@@ -24,17 +22,9 @@ def tune_command(path: Path, changes: tuple[str, ...], *, as_json: bool) -> None
     except ConfigurationError as error:
         fail(error, Exit.USAGE, as_json=as_json)
     message: dict[str, Any] = {"action": "tune", "nodes": nodes} if nodes else {"action": "show"}
-    try:
-        made = _ask(path, message)
-    except OSError as error:
-        failure = f"{path}: {error.strerror}: no pipeline listens there (run it with --control {path})"
-        fail(failure, as_json=as_json)
-    except RunError as error:
-        fail(f"{path}: {error}", as_json=as_json)
-    if as_json:
-        emit(made)
+    made = ask(path, message, as_json=as_json)
     if not made["ok"]:
-        _refused(made, as_json=as_json)
+        refuse(made, [f"{one['path']}: {one['message']}" for one in made.get("findings", ())], as_json=as_json)
     if not as_json:
         for name, node in made["nodes"].items():
             for parameter, value in (node if nodes else node["params"]).items():
@@ -58,32 +48,3 @@ def _read_changes(changes: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         except ValueError as error:
             raise ConfigurationError(f"'{place}': {error}") from error
     return nodes
-
-
-def _ask(path: Path, message: dict[str, Any]) -> dict[str, Any]:
-    """Send a message and wait for its answer.
-
-    Raises:
-        OSError: nobody listens.
-        RunError: the run ended before it had answered.
-    """
-    line = b""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(os.fspath(path))
-        with suppress(OSError):  # it has hung up
-            connection.sendall(json.dumps(message, default=str).encode() + b"\n")
-            with connection.makefile("rb") as lines:
-                line = lines.readline()
-    if not line.endswith(b"\n"):
-        done = "whether it was tuned is not known" if message["action"] == "tune" else "nothing can be shown of it"
-        raise RunError(f"the run ended before it answered: {done}")
-    made: dict[str, Any] = json.loads(line)
-    return made
-
-
-def _refused(made: dict[str, Any], *, as_json: bool) -> NoReturn:
-    if not as_json:
-        findings = [f"{finding['path']}: {finding['message']}" for finding in made.get("findings", ())]
-        for line in findings or [f"error: {made['error']}"]:
-            say(line)
-    raise SystemExit(int(Exit.INVALID if "findings" in made else Exit.FAILED))
