@@ -97,34 +97,32 @@ class Output:
         Raises:
             ChannelClosed: every reader has stopped, in a oneshot run.
         """
-        if len(self._links) < 2:
-            await self._send(packets, self._links)
-            return
-        sending = _Sending(packets, deque(self._links))
-        self._under_way.append(sending)
-        try:
-            await self._send(packets, sending)
-        finally:
-            self._under_way = [one for one in self._under_way if one is not sending]
-
-    async def _send(self, packets: Sequence[Packet], links: Iterable[Link]) -> None:
+        links: Iterable[Link] = self._links
+        sending: _Sending | None = None
+        if len(self._links) > 1:
+            links = sending = _Sending(packets, deque(self._links))
+            self._under_way.append(sending)
         gone: list[Link] = []
         size = 0
         taken = False
-        for link in links:
-            channel = link.channel
-            before = channel.sent_bytes
-            try:
-                if link.best_effort:
-                    dropped = channel.offer_many(packets)
-                    if dropped:
-                        self._record.discard(dropped, "best_effort")
-                else:
-                    await channel.send_many(packets)
-                taken = True
-            except ChannelClosed:
-                gone.append(link)
-            size = max(size, channel.sent_bytes - before)
+        try:
+            for link in links:
+                channel = link.channel
+                before = channel.sent_bytes
+                try:
+                    if link.best_effort:
+                        dropped = channel.offer_many(packets)
+                        if dropped:
+                            self._record.discard(dropped, "best_effort")
+                    else:
+                        await channel.send_many(packets)
+                    taken = True
+                except ChannelClosed:
+                    gone.append(link)
+                size = max(size, channel.sent_bytes - before)
+        finally:
+            if sending is not None:
+                self._under_way = [one for one in self._under_way if one is not sending]
         if self._counts:
             self._record.sent += len(packets)
             self._record.sent_bytes += size
@@ -172,39 +170,32 @@ class Entry:
     """Where packets enter: a channel, and those that take its place one after the other when it has ended cleanly.
 
     Attributes:
+        channel: the one to receive from now.
         ended: whether the end has been received, after which nothing can take its place.
     """
 
-    __slots__ = ("_channels", "ended")
+    __slots__ = ("_following", "channel", "ended")
 
     def __init__(self, channel: Channel[Packet]) -> None:
-        self._channels = deque([channel])
+        self.channel = channel
         self.ended = False
+        self._following: deque[Channel[Packet]] = deque()
 
-    async def receive_many(self, limit: int = 0, /) -> tuple[list[Packet], int]:
-        """Return what is queued and its bytes, waiting for the first packet; an empty list at the clean end.
-
-        Raises:
-            UpstreamFailed: the sender failed.
-        """
-        while True:
-            channel = self._channels[0]
-            before = channel.received_bytes
-            packets = await channel.receive_many(limit)
-            if packets:
-                return packets, channel.received_bytes - before
-            if len(self._channels) == 1:
-                self.ended = True
-                return packets, 0
-            self._channels.popleft()
+    def advance(self) -> bool:
+        """Go on with the next channel, after the clean end of this one; False if there is none."""
+        if not self._following:
+            self.ended = True
+            return False
+        self.channel = self._following.popleft()
+        return True
 
     def follow(self, channel: Channel[Packet]) -> None:
         """Let another channel take the place of the last one when that has ended."""
-        self._channels.append(channel)
+        self._following.append(channel)
 
     def stop(self) -> None:
         """Take no more."""
-        for channel in self._channels:
+        for channel in (self.channel, *self._following):
             channel.stop()
 
 
@@ -225,12 +216,18 @@ class Input:
 
     async def receive_many(self, limit: int = 0, /) -> list[Packet]:
         """Return what is queued, waiting for the first packet; an empty list at the clean end."""
-        packets, size = await self.entry.receive_many(limit)
-        self._record.received += len(packets)
-        self._record.received_bytes += size
-        if packets:
-            check_class(packets[0], self._accepts)
-        return packets
+        entry, record = self.entry, self._record
+        while True:
+            channel = entry.channel
+            before = channel.received_bytes
+            packets = await channel.receive_many(limit)
+            if packets:
+                record.received += len(packets)
+                record.received_bytes += channel.received_bytes - before
+                check_class(packets[0], self._accepts)
+            elif entry.advance():
+                continue
+            return packets
 
     def stop(self) -> None:
         """Take no more."""

@@ -220,6 +220,9 @@ class Run:
                 await unit.run()
             if unit.scope.cancelled_caught:
                 reason = StopReason.SHUTDOWN
+                if unit.leaving and not unit.is_source:
+                    seconds = f"{self.options.drain_timeout_s:g} s"
+                    unit.contexts[-1].warn(f"was removed, did not end within {seconds}, and was cut short")
         except get_cancelled_exc_class():
             await self._close(unit, RunCancelled(self._ending.aborted or "the run was cut short"), StopReason.SHUTDOWN)
             raise

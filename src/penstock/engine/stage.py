@@ -79,11 +79,14 @@ class Stage:
             if any(step.pending for step in self.steps):  # since it was divided from another stage
                 await self._drain(0)
             while True:
-                packets, size = await source.receive_many()
-                if not packets:
+                channel = source.channel
+                received = channel.received_bytes
+                packets = await channel.receive_many()
+                if packets:
+                    self.steps[0].put(packets, channel.received_bytes - received)
+                    await self._drain(0)
+                elif not source.advance():
                     break
-                self.steps[0].put(packets, size)
-                await self._drain(0)
             await self._finish()
         except NodeError as error:
             await self._rescue(error)

@@ -122,6 +122,56 @@ async def test_a_chain_whose_reader_is_blocked_is_divided_all_the_same(kind):
     assert (report.nodes["end"]["state"], report.nodes["b"]["state"]) == ("stopped", "stopped")
 
 
+async def test_a_stage_is_divided_while_it_gives_its_end():
+    """What the first node still gives goes both ways, and the others end after it."""
+    text = chain().replace("forever: true", "packets: 10")
+    text = text.replace("a: {kind: 'core::passthrough'", "a: {kind: 'test::dial_at_the_end'")
+
+    async def control(run: Run) -> None:
+        await collected(15)
+        await run.control.change([{"remove": {"id": "b"}}, {"connect": edge("a", "c")}, tap("side", "a")])
+        await collected(20)
+        await run.control.change([tap("other", "c")])
+
+    report = await run_text(text, control=control)
+    report.raise_for_outcome()
+    assert [packet.data[-1] for packet in Collect.kept["default"]] == [*range(10), *[0] * 40]
+    assert 0 < len(Collect.kept["other"]) <= len(Collect.kept["side"]) < 40
+    assert {node["state"] for node in report.nodes.values()} == {"stopped"}
+
+
+async def test_a_node_before_one_that_gives_its_end_gives_nothing_any_more():
+    text = chain().replace("forever: true", "packets: 10")
+    text = text.replace("b: {kind: 'core::passthrough'", "b: {kind: 'test::dial_at_the_end'")
+
+    async def control(run: Run) -> None:
+        await collected(15)
+        with pytest.raises(ChangeRefused, match="nothing comes from 'a' any more: it is coming to its end"):
+            await run.control.change([tap("side", "a")])
+        with pytest.raises(ChangeRefused, match=r"the end has come to 'b\.in', and nothing can follow it"):
+            await run.control.change([{"disconnect": edge("a", "b")}, {"connect": edge("source", "b")}])
+        await run.control.change([{"remove": {"id": "a"}}, tap("side", "b"), {"disconnect": edge("c", "end")}])
+
+    report = await run_text(text, control=control)
+    report.raise_for_outcome()
+    assert 0 <= len(Collect.kept["side"]) < 40
+    assert Collect.ends == {"default": "end", "side": "end"}
+    assert report.nodes["a"]["removed"]
+
+
+async def test_a_removed_node_that_does_not_end_is_cut_short():
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["source"].received_bytes == 0 and run.records["c"].received > 10)
+        await run.control.change([tap("side", "c"), {"remove": {"id": "end"}}])
+        await until(lambda: run.records["end"].ended)
+        run.stop("test")
+
+    report = await run_text(chain(end="hang: true"), control=control, drain_timeout_s=0.3)
+    assert report.ok
+    assert report.nodes["end"]["reason"] == "shutdown"
+    assert report.warnings == ("end: was removed, did not end within 0.3 s, and was cut short",)
+
+
 async def test_a_node_is_replaced_by_one_of_its_name():
     async def control(run: Run) -> None:
         await more()
