@@ -107,7 +107,7 @@ async def test_what_is_in_force_already_is_no_change():
 async def test_what_is_in_force_already_waits_for_no_node():
     async def control(run: Run) -> None:
         await collected(10)
-        (unit,) = [one for one in run.control._units if "a" in [record.node_id for record in one.records]]
+        (unit,) = [one for one in run._members.units if "a" in [record.node_id for record in one.records]]
         async with unit.steady:  # as while a thread is in it
             with anyio.fail_after(5):
                 assert (await run.control.tune({"a": {"mark": 0}}))["a"]["mark"] == 0
