@@ -49,6 +49,23 @@ async def test_what_is_wrong_is_in_the_answer_with_its_path():
     }
 
 
+async def test_the_graph_is_changed_and_what_a_change_would_do_is_told():
+    ops = [{"add": {"id": "tap", "kind": "test::collect", "params": {"name": "tap"}, "needs": "step_1"}}]
+    link = {"from": "step_1.out", "to": "tap.in", "mode": "reliable"}
+    told = {"ok": True, "added": ["tap"], "removed": [], "connected": [link], "disconnected": []}
+    (would, done, shown, again), report = await answers(
+        {"action": "validate", "ops": ops},
+        {"action": "change", "ops": ops, "id": 4},
+        {"action": "show"},
+        {"action": "change", "ops": ops},
+    )
+    assert would == {"answer": "validate", **told, "warnings": []}
+    assert done == {"answer": "change", "id": 4, **told, "nodes": {}}
+    assert shown["nodes"]["tap"]["needs"] == {"in": "step_1"}
+    assert again["findings"] == [{"path": "ops.0.add.id", "message": "there is a node 'tap' already"}]
+    assert report.nodes["tap"]["state"] == "stopped"
+
+
 async def test_a_run_can_be_shown_and_stopped():
     (shown, stopped), report = await answers({"action": "show"}, {"action": "stop", "id": None}, then_stop=False)
     assert list(shown["nodes"]) == ["step_0", "step_1", "step_2"]
@@ -73,6 +90,8 @@ async def test_a_run_can_be_shown_and_stopped():
         ({"action": "tune", "nodes": [1]}, "nodes: must map nodes to parameters, such as"),
         ({"action": "tune", "node": {}}, "node: unknown key; did you mean 'nodes'?"),
         ({"action": "show", "nodes": {}}, "nodes: unknown key"),
+        ({"action": "change"}, "ops: must be a list of operations, such as"),
+        ({"action": "change", "nodes": {}}, "nodes: unknown key"),
     ],
 )
 async def test_a_message_that_is_none_is_refused_with_the_way_out(message, error):
