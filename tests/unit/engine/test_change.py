@@ -253,6 +253,26 @@ async def test_the_failure_of_a_removed_node_is_its_own():
     )
 
 
+async def test_what_failed_before_a_node_was_removed_is_not_made_good_by_that():
+    """A stream that was broken off does not end cleanly because the node under way to its end has gone."""
+    text = """
+nodes:
+  source: {kind: 'test::source', params: {packets: 100, fail_at: 60}}
+  slow: {kind: 'test::blocking', needs: source}
+  end: {kind: 'test::collect', needs: slow}
+"""
+
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["source"].ended)
+        assert not run.records["slow"].ended
+        await run.control.change([{"remove": {"id": "slow"}}])
+
+    report = await run_text(text, control=control)
+    assert numbers() == list(range(60))
+    assert Collect.ends["default"] == "UpstreamFailed"
+    assert report.outcome == "failed"
+
+
 async def test_a_disconnected_reader_ends_and_its_sender_goes_on():
     async def control(run: Run) -> None:
         await more()
