@@ -69,6 +69,16 @@ class Stuck(Node[NodeConfig]):
         await anyio.sleep_forever()
 
 
+@node("test::dam", inputs=[IN], outputs=[OUT])
+class Dam(Node[NodeConfig]):
+    """Hand packets on, and do not notice the end."""
+
+    async def run(self, ctx: NodeContext) -> None:
+        while packets := await ctx.input().receive_many():
+            await ctx.output().send_many(packets)
+        await anyio.sleep_forever()
+
+
 class FaultConfig(NodeConfig):
     """Where to fail."""
 
@@ -268,6 +278,7 @@ def registry() -> Registry:
         Source,
         Given,
         Stuck,
+        Dam,
         Fault,
         Disguise,
         Warner,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penstock.engine.events import Event
     from penstock.engine.record import NodeRecord
 
-__all__ = ["Ending", "is_its_own"]
+__all__ = ["Ending"]
 
 
 @dataclass(slots=True)
@@ -68,11 +68,6 @@ class Ending:
             warnings=tuple(f"{name}: {text}" for name, record in records.items() for text in record.warnings),
             error=self.error or (RunCancelled(self.aborted) if cut_short else None),
         )
-
-
-def is_its_own(error: BaseException | None) -> bool:
-    """Whether a failure began in the node that failed, and is not the run's or that of a node before it."""
-    return isinstance(error, NodeError) and not isinstance(error.__cause__, UpstreamFailed | RunCancelled)
 
 
 def _is_consequence(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from anyio import CancelScope, create_task_group, current_time, get_cancelled_ex
 from penstock.engine.build import instantiate, wire
 from penstock.engine.context import Context, RunIdentity
 from penstock.engine.control import Control
-from penstock.engine.ending import Ending, is_its_own
+from penstock.engine.ending import Ending
 from penstock.engine.events import Event, EventBus
 from penstock.engine.members import Members
 from penstock.engine.metering import metered
@@ -223,6 +223,7 @@ class Run:
                 if unit.leaving and not unit.is_source:
                     seconds = f"{self.options.drain_timeout_s:g} s"
                     unit.contexts[-1].warn(f"was removed, did not end within {seconds}, and was cut short")
+                    error = RunCancelled(f"'{unit.records[-1].node_id}' was removed and cut short")
         except get_cancelled_exc_class():
             await self._close(unit, RunCancelled(self._ending.aborted or "the run was cut short"), StopReason.SHUTDOWN)
             raise
@@ -249,7 +250,7 @@ class Run:
             record.stop(reason if error is None else StopReason.SHUTDOWN)
         if error is None and not self._live:
             error = self._ending.error  # a run that has failed ends no stream cleanly
-        unit.end(None if unit.leaving and is_its_own(error) else error)
+        unit.end(error)
 
     def _fail(self, error: BaseException, unit: Unit | None = None) -> BaseException:
         """Note a failure: of its node always, of the run if it is the first; start ending a oneshot run."""

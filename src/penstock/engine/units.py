@@ -37,7 +37,7 @@ class Unit(Protocol):
         contexts: of those nodes.
         steady: held while its nodes are closed or a worker thread is in them: who holds it may change them.
         is_source: whether nothing entered it when it was made.
-        leaving: whether its last node was removed, so that its failure is its own.
+        leaving: whether its last node was removed.
     """
 
     scope: CancelScope

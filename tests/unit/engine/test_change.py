@@ -234,23 +234,41 @@ nodes:
     assert Collect.ends["other"] == "end"
 
 
-async def test_the_failure_of_a_removed_node_is_its_own():
+async def test_a_removed_node_that_fails_breaks_the_stream_behind_it_and_no_other():
+    """What its end should have brought is missing there, and an object without it is not whole."""
     text = chain().replace("b: {kind: 'core::passthrough'", "b: {kind: 'test::fault', params: {finish: true}")
 
     async def control(run: Run) -> None:
+        await run.control.change([tap("side", "a")])
         await more()
         await run.control.change([{"remove": {"id": "b"}}, {"connect": edge("a", "c")}])
-        await more()
+        await until(lambda: run.records["end"].ended)
+        await more(name="side")
         run.stop("test")
 
     report = await run_text(text, control=control)
-    assert whole(report)
-    assert Collect.ends["default"] == "end"
+    assert Collect.ends == {"default": "UpstreamFailed", "side": "end"}
     assert (report.outcome, report.nodes["b"]["state"]) == ("failed", "failed")
     assert str(report.error) == "node 'b': ValueError: cannot finish"
-    assert {name: node["state"] for name, node in report.nodes.items() if name != "b"} == dict.fromkeys(
-        ("source", "a", "c", "end"), "stopped"
-    )
+
+
+async def test_what_follows_a_removed_node_that_was_cut_short_sees_that_its_stream_broke_off():
+    text = """
+nodes:
+  source: {kind: 'test::source', params: {forever: true}}
+  dam: {kind: 'test::dam', needs: source}
+  end: {kind: 'test::collect', needs: dam}
+"""
+
+    async def control(run: Run) -> None:
+        await more()
+        await run.control.change([{"remove": {"id": "dam"}}])
+        await until(lambda: run.records["end"].ended)
+        run.stop("test")
+
+    report = await run_text(text, control=control, drain_timeout_s=0.05)
+    assert Collect.ends["default"] == "UpstreamFailed"
+    assert report.warnings == ("dam: was removed, did not end within 0.05 s, and was cut short",)
 
 
 async def test_what_failed_before_a_node_was_removed_is_not_made_good_by_that():
