@@ -143,10 +143,13 @@ class _Stretch:
 
     def begin(self, before: _Stretch) -> None:
         """Forget all, and have the end of the stretch before as run-up."""
-        frames = -(-_RUN_UP // before._sizes[-1])
-        self._sizes = before._sizes[-frames:]
-        self._run_up = len(self._sizes)
-        self._end = sum(self._sizes)
+        self._run_up = self._end = 0
+        for size in reversed(before._sizes):  # which may have been tuned on the way
+            if self._end >= _RUN_UP:
+                break
+            self._run_up += 1
+            self._end += size
+        self._sizes = before._sizes[-self._run_up :]
         self.samples = 0
         self._room[: self._end] = before._room[before._end - self._end : before._end]
 

@@ -95,6 +95,31 @@ def test_only_with_threads_the_node_leaves_the_event_loop():
     assert [OpusEncoder(OpusEncoderConfig(threads=threads)).offload for threads in (1, 2)] == [False, True]
 
 
+@pytest.mark.parametrize(("first", "last"), [(2_880, 120), (120, 2_880)])
+def test_the_run_up_is_half_a_second_however_frames_were_tuned_just_before(first, last):
+    heard: list[list[int]] = []
+
+    class Noted:
+        def __init__(self) -> None:
+            heard.append([])
+
+        def encode(self, pcm: int, samples: int) -> bytes:
+            heard[-1].append(samples)
+            return b"packet"
+
+    encoder, longest = StretchEncoder(Noted, 1, threads=2), np.zeros((2_880, 1), np.float32)
+    taken = 0
+    while taken < SEAM:
+        size = first if taken < SEAM - 5_760 else last
+        encoder.encode(longest.ctypes.data, size)
+        taken += size
+    encoder.encode(longest.ctypes.data, last)
+    encoder.finish()
+    encoder.close()
+    assert sum(heard[0]) == taken
+    assert 24_000 <= sum(heard[1][:-1]) < 24_000 + 2_880
+
+
 class Scripted:
     """An encoder that waits for a turn before the first frame after its run-up, and fails where it is told to."""
 
