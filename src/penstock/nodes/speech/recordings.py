@@ -28,6 +28,8 @@ UNKNOWN_SIZES: Final = (0, 0xFFFF_FFFF)
 MAX_PATH: Final = 1024  # characters; what is longer is the recording itself
 SHORTEST_BASE64: Final = 64  # characters; what is shorter is a name
 
+_OPTIONS: Final = {"protocol_whitelist": "pipe"}  # a list of files, which is a format too, is not to open them
+
 
 class Recordings:
     """Puts recordings together from the bytes of a stream.
@@ -81,7 +83,7 @@ def decode_reference(data: bytes, what: str) -> Reference:
     resampler = av.AudioResampler(format="fltp", rate=RATE_HZ)
     parts: list[np.ndarray] = []
     try:
-        with av.open(io.BytesIO(data), "r") as container:
+        with av.open(io.BytesIO(data), "r", options=_OPTIONS) as container:
             for frame in container.decode(audio=0):
                 parts += [made.to_ndarray().mean(axis=0, dtype=np.float32) for made in resampler.resample(frame)]
                 if sum(map(len, parts)) >= LONGEST_S * RATE_HZ:

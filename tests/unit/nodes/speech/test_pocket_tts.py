@@ -257,6 +257,13 @@ def test_a_reference_has_15_seconds_at_most_and_the_length_it_has_else():
     assert len(decode_reference(wav(0.5, 20.0), "it").samples) == 15 * 24_000
 
 
+def test_a_recording_that_is_a_list_of_files_opens_none_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.wav").write_bytes(wav(0.5))
+    with pytest.raises(BadData, match="it is no recording that can be decoded"):
+        decode_reference(b"ffconcat version 1.0\nfile secret.wav\n", "it")
+
+
 # -- the model ----------------------------------------------------------------------------------------
 
 
