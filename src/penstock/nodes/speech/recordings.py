@@ -22,6 +22,8 @@ __all__ = ["MAX_BYTES", "Recordings", "decode_reference", "find_recording", "fro
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 RATE_HZ: Final = 24_000
+LEAST_RATE_HZ: Final = 4_000
+"""Below it there is no speech, and the samples of one block at 1 Hz would be gigabytes at ours."""
 LONGEST_S: Final = 15
 RIFF_HEAD: Final = 8  # bytes before those that a RIFF header counts
 UNKNOWN_SIZES: Final = (0, 0xFFFF_FFFF)
@@ -78,13 +80,15 @@ def decode_reference(data: bytes, what: str) -> Reference:
         what: the recording, for messages.
 
     Raises:
-        BadData: it cannot be decoded, or holds no sound.
+        BadData: it cannot be decoded, has less than 4000 samples a second, or holds no sound.
     """
     resampler = av.AudioResampler(format="fltp", rate=RATE_HZ)
     parts: list[np.ndarray] = []
     try:
         with av.open(io.BytesIO(data), "r", options=_OPTIONS) as container:
             for frame in container.decode(audio=0):
+                if frame.sample_rate < LEAST_RATE_HZ:
+                    raise ValueError(f"its rate is {frame.sample_rate} Hz; speech takes {LEAST_RATE_HZ} or more")
                 parts += [made.to_ndarray().mean(axis=0, dtype=np.float32) for made in resampler.resample(frame)]
                 if sum(map(len, parts)) >= LONGEST_S * RATE_HZ:
                     break

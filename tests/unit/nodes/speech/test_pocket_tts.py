@@ -257,6 +257,12 @@ def test_a_reference_has_15_seconds_at_most_and_the_length_it_has_else():
     assert len(decode_reference(wav(0.5, 20.0), "it").samples) == 15 * 24_000
 
 
+def test_a_recording_has_a_rate_that_can_hold_speech():
+    assert len(decode_reference(wav(0.5, rate=4_000), "it").samples) == pytest.approx(24_000, abs=24)
+    with pytest.raises(BadData, match="its rate is 3999 Hz; speech takes 4000 or more"):
+        decode_reference(wav(0.5, rate=3_999), "it")
+
+
 def test_a_recording_that_is_a_list_of_files_opens_none_of_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.wav").write_bytes(wav(0.5))
