@@ -122,6 +122,10 @@ class NeuralVoice(Node[C]):
     def spec(self) -> ModelSpec:
         """Find the files of the model; as sherpa-onnx is told of it."""
 
+    def delivery(self, config: C) -> Delivery:
+        """Who is to speak, and how fast, once ``config`` has been tuned."""
+        return config.delivery()
+
     def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:  # noqa: ARG002 - for overriding
         """What to do with each sentence before it is spoken; nothing by default."""
         return None
@@ -156,14 +160,14 @@ class NeuralVoice(Node[C]):
             ConfigurationError: it has not, and the message says which it has; or espeak-ng speaks in its place.
         """
         if self._neural is not None:
-            self._neural.check(config.delivery())
-        elif self._engine is not None and config.delivery() != self.config.delivery():
+            self._neural.check(self.delivery(config))
+        elif self._engine is not None and config != self.config:
             raise ConfigurationError("espeak-ng speaks instead of the model, and keeps its voice and pace")
 
     def tune(self, config: C) -> None:
         """Set another speaker or pace, from the next sentence on."""
         if self._neural is not None:
-            self._neural.delivery = config.delivery()
+            self._neural.delivery = self.delivery(config)
         self.config = config
 
     async def close(self) -> None:

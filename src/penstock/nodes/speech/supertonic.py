@@ -9,6 +9,7 @@ the same language. Needs the extra ``speech`` and a model archive.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -135,6 +136,10 @@ class Supertonic(NeuralVoice[SupertonicConfig]):
         return ModelSpec(
             "voice", "supertonic", files, num_threads=config.num_threads, steps=config.total_step, saying=saying
         )
+
+    def delivery(self, config: SupertonicConfig) -> Delivery:
+        """The speaker that was loaded, at another pace: his number is that of files which may be others by now."""
+        return config.delivery() if self._neural is None else replace(self._neural.delivery, speed=config.speed)
 
     def telling(self, ctx: NodeContext) -> Callable[[str], None] | None:
         return telling_sentences(ctx, self.config.telemetry_preview_chars) if self.config.emit_telemetry else None

@@ -102,6 +102,26 @@ async def test_the_speed_changes_with_the_next_sentence_and_nothing_else_does(mo
     await node.close()
 
 
+@pytest.mark.parametrize("change", ["gone", "unreadable", "another voice"])
+async def test_tuning_keeps_the_speaker_whatever_became_of_the_files(change, tmp_path):
+    folder = voice_models.supertonic(tmp_path / "m")
+    cls = default_registry().get(KIND)
+    node = cls(cls.Config(model_dir=str(folder), voice_style="F2", num_threads=1))
+    await node.prepare(FakeContext())
+    if change == "gone":
+        folder.rename(tmp_path / "moved")
+    elif change == "unreadable":
+        (folder / "voice.bin").write_bytes(b"")
+    else:
+        (folder / "voice_styles").mkdir()
+        (folder / "voice_styles" / "F2.json").touch()
+    faster = node.config.model_copy(update={"speed": 2.0})
+    node.check_tune(faster)
+    node.tune(faster)
+    assert (node._neural.delivery.speaker_id, node._neural.delivery.speed) == (1, 2.0)
+    await node.close()
+
+
 async def test_telemetry_tells_each_sentence(models):
     result = await speech(models[False], f"{FOX} {AGAIN}", emit_telemetry=True, telemetry_preview_chars=3)
     assert [fields["data"]["text_preview"] for _, fields in result.context.events] == ["The", "And"]
@@ -182,6 +202,17 @@ async def test_the_fallback_speaks_the_language_asked_for(monkeypatch):
         result = await run_node(KIND, [Text("no no no")], model_dir="none", lang=lang)
         assert sum(packet.frames for packet in result.packets)
         assert f"espeak-ng ({voice})" in result.context.warnings[0]
+
+
+async def test_a_voice_that_espeak_speaks_is_not_tuned_and_that_is_said(models, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_TTS_FALLBACK", "espeak")
+    cls = default_registry().get(KIND)
+    node = cls(cls.Config(model_dir=str(models[False]), voice_style="M9"))
+    await node.prepare(FakeContext())
+    node.check_tune(node.config)
+    with pytest.raises(ConfigurationError, match="espeak-ng speaks instead"):
+        node.check_tune(node.config.model_copy(update={"speed": 2.0}))
+    await node.close()
 
 
 def test_parameters_and_defaults_are_those_that_pipelines_in_the_field_give():
