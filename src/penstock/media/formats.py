@@ -1,6 +1,7 @@
 """Which container bytes belong to, by how they begin.
 
-FFmpeg is never asked to guess: among its formats are some that open other files and addresses by themselves.
+Among FFmpeg's formats are some that open other files and addresses by themselves. So it is told the format of a stream;
+where it is asked to guess, of bytes that came from elsewhere, it is given ``NOTHING_BESIDE``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from penstock.packets import Buffer
 
-__all__ = ["FORMATS", "TELLING_BYTES", "detect", "sniff"]
+__all__ = ["FORMATS", "NOTHING_BESIDE", "TELLING_BYTES", "detect", "sniff"]
 
 FORMATS: Final = ("ogg", "wav", "flac", "mp3", "adts", "mp4", "webm", "matroska", "mpegts")
 TELLING_BYTES: Final = 189
 """With so many bytes ``detect`` knows all it will ever know: a packet of a transport stream and the next one's mark."""
+NOTHING_BESIDE: Final = {"protocol_whitelist": "pipe"}
+"""FFmpeg's options for an open file, under which whatever it holds opens no other."""
 
 _TS_PACKET: Final = 188
 _TS_SYNC: Final = 0x47

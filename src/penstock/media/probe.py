@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 
 from penstock.errors import BadData, ConfigurationError
+from penstock.media.formats import NOTHING_BESIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,15 +90,19 @@ def probe(source: str | Path | BinaryIO, *, decode: bool = False) -> MediaInfo:
     """Read the headers of a file and, with ``decode``, all of it.
 
     Args:
-        source: a path, or a binary file with ``read`` and ``seek``, which is left open.
+        source: a path, or a binary file with ``read`` and ``seek``, which is left open; whatever it holds, no other is
+            opened.
         decode: decode every stream and count; this takes a CPU second for some ten minutes of audio.
 
     Raises:
         BadData: it is not a media file that FFmpeg can read.
         ConfigurationError: there is no such file, or it may not be read.
     """
-    name = str(source) if isinstance(source, str | Path) else "the data"
-    with _translated(name), av.open(str(source) if isinstance(source, Path) else source, "r") as container:
+    if isinstance(source, str | Path):
+        name, opening = str(source), partial(av.open, str(source), "r")
+    else:
+        name, opening = "the data", partial(av.open, source, "r", options=NOTHING_BESIDE)
+    with _translated(name), opening() as container:
         counts = _decode_all(container) if decode else {}
         streams = tuple(_describe(stream, counts.get(stream.index, (0, 0, 0))) for stream in container.streams)
         return MediaInfo(

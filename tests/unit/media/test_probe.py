@@ -78,3 +78,10 @@ def test_a_path_that_leads_nowhere_is_an_error(tmp_path):
         probe(tmp_path / "missing.ogg")
     with pytest.raises(ConfigurationError, match="directory"):
         probe(tmp_path)
+
+
+def test_an_open_file_that_is_a_list_of_files_opens_none_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.ogg").write_bytes(ogg_of(tone(4_800, 440)))
+    with pytest.raises(BadData, match="the data"):
+        probe(io.BytesIO(b"ffconcat version 1.0\nfile secret.ogg\n"))

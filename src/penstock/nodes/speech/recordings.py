@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from penstock.errors import BadData, ConfigurationError, MissingDependency
+from penstock.media.formats import NOTHING_BESIDE
 from penstock.nodes.speech.engine_neural import Reference
 from penstock.nodes.speech.model_files import PAGE
 
@@ -29,8 +30,6 @@ RIFF_HEAD: Final = 8  # bytes before those that a RIFF header counts
 UNKNOWN_SIZES: Final = (0, 0xFFFF_FFFF)
 MAX_PATH: Final = 1024  # characters; what is longer is the recording itself
 SHORTEST_BASE64: Final = 64  # characters; what is shorter is a name
-
-_OPTIONS: Final = {"protocol_whitelist": "pipe"}  # a list of files, which is a format too, is not to open them
 
 
 class Recordings:
@@ -85,15 +84,13 @@ def decode_reference(data: bytes, what: str) -> Reference:
     resampler = av.AudioResampler(format="fltp", rate=RATE_HZ)
     parts: list[np.ndarray] = []
     try:
-        with av.open(io.BytesIO(data), "r", options=_OPTIONS) as container:
+        with av.open(io.BytesIO(data), "r", options=NOTHING_BESIDE) as container:
             for frame in container.decode(audio=0):
-                if frame.sample_rate < LEAST_RATE_HZ:
-                    raise ValueError(f"its rate is {frame.sample_rate} Hz; speech takes {LEAST_RATE_HZ} or more")
-                parts += [made.to_ndarray().mean(axis=0, dtype=np.float32) for made in resampler.resample(frame)]
+                parts += _resampled(resampler, frame)
                 if sum(map(len, parts)) >= LONGEST_S * RATE_HZ:
                     break
             else:
-                parts += [made.to_ndarray().mean(axis=0, dtype=np.float32) for made in resampler.resample(None)]
+                parts += _resampled(resampler, None)
     except (av.FFmpegError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadData(f"{what} is no recording that can be decoded: {reason}") from error
@@ -101,6 +98,17 @@ def decode_reference(data: bytes, what: str) -> Reference:
     if not np.isfinite(samples).all() or not samples.any():
         raise BadData(f"{what} holds no sound")
     return Reference(samples.tolist(), RATE_HZ)
+
+
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[np.ndarray]:
+    """A frame in mono at our rate, or without one what is left.
+
+    Raises:
+        ValueError: its rate is none for speech.
+    """
+    if frame is not None and frame.sample_rate < LEAST_RATE_HZ:
+        raise ValueError(f"its rate is {frame.sample_rate} Hz; speech takes {LEAST_RATE_HZ} or more")
+    return [made.to_ndarray().mean(axis=0, dtype=np.float32) for made in resampler.resample(frame)]
 
 
 def from_base64(text: str) -> bytes | None:
