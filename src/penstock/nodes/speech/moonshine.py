@@ -102,5 +102,12 @@ def _archive(given: Path) -> Path:
     """The directory of the model that a path means: itself, or the newest archive of its name beside it."""
     if (given / "tokens.txt").is_file():
         return given
-    beside = sorted(given.parent.glob(f"sherpa-onnx-{given.name}*/tokens.txt"))
-    return beside[-1].parent if beside else given
+    beside = sorted(given.parent.glob("sherpa-onnx-moonshine-*/tokens.txt"))
+    versions = [path.parent for path in beside if _is_version(path.parent.name, of=f"sherpa-onnx-{given.name}")]
+    return versions[-1] if versions else given
+
+
+def _is_version(name: str, *, of: str) -> bool:
+    """Whether an archive has the name, or more after it but the language."""
+    rest = name.removeprefix(of)
+    return not rest or (rest != name and rest.startswith("-") and not LANGUAGE.search(rest))

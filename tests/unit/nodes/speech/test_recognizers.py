@@ -232,6 +232,14 @@ async def test_a_moonshine_directory_stands_for_the_newest_archive_of_its_name_b
         await run_node(moonshine_of(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["moonshine-base", "moonshine-base-e", "moonshine", "base-en", "a**", "."])
+async def test_a_moonshine_archive_of_another_name_or_of_any_language_is_not_taken(name, tmp_path):
+    for language in ("en", "zh"):
+        listening_models.moonshine(tmp_path / f"sherpa-onnx-moonshine-base-{language}-quantized-2026-02-27")
+    with pytest.raises(MissingDependency, match=r"model directory '.*' (is not there; unpack|lacks)"):
+        await run_node(moonshine_of(tmp_path, model_dir=str(tmp_path / name)))
+
+
 async def test_a_moonshine_that_streams_is_refused_with_the_way_out(models):
     with pytest.raises(ConfigurationError, match=r"base_streaming cannot be computed.*take model_arch: base"):
         await run_node(moonshine_of(models, model_arch="base_streaming"))
