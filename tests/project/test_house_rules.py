@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,15 @@ def test_every_package_has_a_docstring_and_no_module_is_too_long_to_read():
         tree = ast.parse(path.read_text())
         assert ast.get_docstring(tree), f"{path.relative_to(ROOT)} has no docstring"
         assert path.read_text().count("\n") <= 300, f"{path.relative_to(ROOT)} is longer than 300 lines"
+
+
+def test_python_in_docstrings_can_be_read_by_python():
+    read = 0
+    for path in SOURCE.rglob("*.py"):
+        for statement in ast.walk(ast.parse(path.read_text())):
+            if isinstance(statement, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                for block in re.findall(r"::\n\n((?: {4}.*\n?|\n)+)", ast.get_docstring(statement) or ""):
+                    if re.match(r" {4}(async |class |from |import )", block):
+                        ast.parse(textwrap.dedent(block), str(path))
+                        read += 1
+    assert read

@@ -3,8 +3,7 @@
 Subclass ``ChannelContract`` in a test module and let ``make`` return a new channel::
 
     class TestMyChannel(ChannelContract):
-        @abstractmethod
-    def make(self, capacity=64, capacity_bytes=1 << 20):
+        def make(self, capacity=64, capacity_bytes=1 << 20):
             return MyChannel(capacity, capacity_bytes)
 """
 
