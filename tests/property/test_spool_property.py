@@ -102,7 +102,7 @@ def positions(path):
 
 def some(places, dice):
     """Those of a seed: all of them, in every state, take minutes (``PENSTOCK_TEST_PLACES`` says how many)."""
-    count = int(os.environ.get("PENSTOCK_TEST_PLACES", "25"))
+    count = int(os.environ.get("PENSTOCK_TEST_PLACES", "15"))
     return sorted(dice.sample(list(places), min(count, len(places))))
 
 

@@ -68,7 +68,7 @@ class CommandLineRequest:
         Args:
             inputs: path or ``-`` of each field that is given.
             output: path of the answer, ``-``, or None to only count it.
-            trigger: a field that is not given is one empty packet.
+            trigger: a required field that is not given is one empty packet.
         """
         self._inputs = dict(inputs)
         self._trigger = trigger
@@ -82,10 +82,10 @@ class CommandLineRequest:
             ConfigurationError: a required field is missing, or its file cannot be read.
         """
         if field not in self._inputs:
-            if self._trigger:
-                return Push()
             if not required:
                 return None
+            if self._trigger:
+                return Push()
             example = "-i FILE" if field == DEFAULT_FIELD else f"-i {field}=FILE"
             raise ConfigurationError(f"the input '{field}' is missing: give it with {example} ('-' is standard input)")
         path = self._inputs[field]
