@@ -125,3 +125,19 @@ def ffmpeg_facts(path: Path) -> dict[str, object]:
         "duration_s": int(hours) * 3600 + int(minutes) * 60 + float(seconds),
         "stream": re.search(r"Stream #0:0.*", text).group(),
     }
+
+
+def sound_of(data: bytes) -> NDArray[np.float32]:
+    """What is heard of a container, by our demuxer and decoder."""
+    packets = through("containers::demuxer", [*in_pieces(data, 999)]).packets
+    return heard(through("audio::decoder", packets).packets)
+
+
+def stretches(packets: Iterable[Packet]) -> list[bytes]:
+    """The bytes of each container that muxers give with ``segment_seconds``: a flagged packet begins one."""
+    found: list[bytes] = []
+    for packet in packets:
+        if packet.meta.keyframe:
+            found.append(b"")
+        found[-1] += bytes(packet.data)
+    return found

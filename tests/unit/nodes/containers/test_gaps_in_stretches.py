@@ -5,7 +5,7 @@ import pytest
 
 from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 from support.containers import file_of
-from support.media import click_track, encode, heard, in_pieces, through
+from support.media import click_track, encode, in_pieces, sound_of, stretches, through
 
 KIND = "containers::muxer"
 COUNT, SAMPLES, LOST = 30, 960, 2
@@ -34,19 +34,6 @@ def losing(packets, first, how):
     bare = [replace(packet, meta=PacketMeta(None, packet.meta.duration_us)) for packet in rest]
     bare[first] = replace(bare[first], lost_before=LOST)
     return bare
-
-
-def stretches(packets):
-    found = []
-    for packet in packets:
-        if packet.meta.keyframe:
-            found.append(b"")
-        found[-1] += bytes(packet.data)
-    return found
-
-
-def sound_of(data):
-    return heard(through("audio::decoder", through("containers::demuxer", [*in_pieces(data, 4_096)]).packets).packets)
 
 
 def sounds(packets, container):

@@ -16,7 +16,19 @@ from penstock.nodes.containers.webm_muxer import WebmMuxer, WebmMuxerConfig
 from penstock.packets import Codec, EncodedAudio, PacketMeta, replace
 from penstock.testing.harness import FakeContext
 from support.containers import CLICKS, FRAMES, RATE, file_of, recording
-from support.media import click_track, encode, ffmpeg, ffmpeg_facts, heard, in_pieces, joined, shift_of, through
+from support.media import (
+    click_track,
+    encode,
+    ffmpeg,
+    ffmpeg_facts,
+    heard,
+    in_pieces,
+    joined,
+    shift_of,
+    sound_of,
+    stretches,
+    through,
+)
 
 KIND = "containers::muxer"
 # format of the output, file that the packets come from, whether run-in and padding can be told
@@ -39,21 +51,6 @@ UNTOLD = [
 
 def packets_of(name):
     return through("containers::demuxer", in_pieces(file_of(name), 1_000)).packets
-
-
-def sound_of(data):
-    packets = through("containers::demuxer", in_pieces(data, 999)).packets
-    return heard(through("audio::decoder", packets).packets)
-
-
-def stretches(packets):
-    """The bytes of each container: a flagged packet begins one."""
-    found = []
-    for packet in packets:
-        if packet.meta.keyframe:
-            found.append(b"")
-        found[-1] += bytes(packet.data)
-    return found
 
 
 def decoded_by_ffmpeg(data, path):

@@ -35,17 +35,6 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def seen():
-    return []
-
-
-@pytest.fixture(scope="module")
-def url(seen):
-    with serving(answering(ANSWERS, seen)) as base:
-        yield base
-
-
 async def run(body, *packets, **params):
     script = f"async function process(packet) {{ {body} }}"
     return await run_node("core::script", packets or [Text("x")], script=script, **{"allow_fetch": [ANY], **params})

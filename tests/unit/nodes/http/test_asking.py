@@ -64,17 +64,6 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def seen():
-    return []
-
-
-@pytest.fixture(scope="module")
-def url(seen):
-    with serving(answering(ANSWERS, seen)) as base:
-        yield base
-
-
 def asker(*rules, secrets=(), **how):
     return Asker(tuple(parse_rule(rule, METHODS) for rule in rules or ("http://127.0.0.1:*/*",)), tuple(secrets), **how)
 

@@ -98,17 +98,6 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def seen():
-    return []
-
-
-@pytest.fixture(scope="module")
-def url(seen):
-    with serving(answering(ANSWERS, seen)) as base:
-        yield base
-
-
 async def fetch(url, **params):
     return (await run_node(KIND, url=url, **{"allow_private": True, **params})).packets
 
