@@ -58,14 +58,15 @@ class HeldTexts:
     async def _take(self) -> None:
         packet = await self._inputs[0].receive()
         taken: list[Packet] = []
-        if packet is None:
-            self._inputs.popleft()
-            taken += (self._chunker.finish() or ()) if self._chunker else ()
-            self._chunker = None
-        elif isinstance(packet, Binary):
+        if isinstance(packet, Binary):
             self._chunker = self._chunker or TextChunker(TextChunkerConfig.model_validate({}))
             taken += self._chunker.process(packet) or ()
         else:
-            taken.append(packet)
+            taken += (self._chunker.finish() or ()) if self._chunker else ()
+            self._chunker = None
+            if packet is None:
+                self._inputs.popleft()
+            elif packet.size:  # else there is nothing to speak, and no bound to how many of them come
+                taken.append(packet)
         self._held.extend(taken)
         self._characters += sum(len(one.text) for one in taken if isinstance(one, Text))
