@@ -271,6 +271,31 @@ nodes:
     assert report.warnings == ("dam: was removed, did not end within 0.05 s, and was cut short",)
 
 
+async def test_what_a_divided_stage_had_in_hand_breaks_the_stream_behind_it_if_it_is_cut_short(monkeypatch):
+    """The packets of `c` are in the hand of the task of `a`, whose own edge has been cut."""
+
+    async def wait_and_read(self, ctx) -> None:
+        await opened.wait()
+        await read(self, ctx)
+
+    read, opened = Collect.run, anyio.Event()
+    monkeypatch.setattr(Collect, "run", wait_and_read)
+
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["c"].sent >= 128)
+        await run.control.change([{"disconnect": edge("a", "b")}])
+        await run.control.change([{"remove": {"id": "a"}}])
+        await until(lambda: run.records["a"].ended)
+        opened.set()
+        await until(lambda: run.records["end"].ended)
+
+    text = chain().replace("forever: true", "packets: 500")
+    report = await run_text(text, control=control, drain_timeout_s=0.05)
+    assert len(numbers()) < report.nodes["c"]["stats"]["sent"]
+    assert Collect.ends["default"] == "UpstreamFailed"
+    assert report.warnings == ("a: was removed, did not end within 0.05 s, and was cut short",)
+
+
 async def test_what_failed_before_a_node_was_removed_is_not_made_good_by_that():
     """A stream that was broken off does not end cleanly because the node under way to its end has gone."""
     text = """
