@@ -82,6 +82,12 @@ async def test_a_run_can_be_shown_and_stopped():
         ("{", "a message is a JSON object on one line, such as"),
         (b"\xff\xfe", "a message is a JSON object on one line, such as"),
         ("[" * 100_000, "a message is a JSON object on one line, such as"),
+        ('{"action": "show", "id": "\\ud800"}', "a message is a JSON object on one line, such as"),
+        (
+            r'{"action": "validate", "ops": [{"add": {"id": "n", "kind": "core::object_store_writer",'
+            r' "params": {"url": "\ud800"}}}]}',
+            "a message is a JSON object on one line, such as",
+        ),
         ("[1]", "a message is a JSON object"),
         ({}, "action: must be tune, change, validate, show or stop"),
         ({"action": ["tune"]}, "action: must be tune, change, validate, show or stop"),
