@@ -80,8 +80,10 @@ class Members:
             del self.instances[name]
         for name in change.added:
             if name in self.records:  # of a node that was removed
+                record = self.records.pop(name)
                 numbers = (f"{name}.{number}" for number in count(1))
-                self.records[next(free for free in numbers if free not in self.records)] = self.records.pop(name)
+                record.name = next(free for free in numbers if free not in self.records)
+                self.records[record.name] = record
         self.instances.update(instances)
         self.records.update(records)
         gone = [unit for unit in self.units if all(record.removed and record.ended for record in unit.records)]

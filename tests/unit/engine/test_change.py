@@ -182,8 +182,16 @@ async def test_a_node_is_replaced_by_one_of_its_name():
         await more()
         run.stop("test")
 
-    report = await run_text(chain(), control=control)
+    events: list[Event] = []
+    report = await run_text(chain(), control=control, on_event=events.append)
     assert whole(report)
+    told = [one for one in events if one.name in ("node.added", "node.removed", "node.state")]
+    states = [str(one.fields.get("state", one.name)) for one in told if one.node == "b"]
+    life = ["creating", "initializing", "ready", "running"]
+    assert states == [*life, "node.removed", "node.added", *life, "stopped"]
+    assert [one.fields["state"] for one in told if one.node == "b.1"] == ["stopped"]
+    last = {one.node: one.fields["sent"] for one in events if one.name == "node.stats"}
+    assert last == {name: node["stats"]["sent"] for name, node in report.nodes.items()}
     marks = [packet.data[:-4] for packet in Collect.kept["default"]]
     assert marks == sorted(marks)
     assert set(marks) == {b"", b"\x07", b"\x09"}
