@@ -47,12 +47,18 @@ class Link:
     best_effort: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Sending:
-    """Packets on their way to several edges, and those of them whose turn is yet to come."""
+    """Packets on their way to several edges.
+
+    Attributes:
+        ahead: the edges whose turn is yet to come.
+        taken_ahead: bytes of the packets, once an edge has got them before its turn.
+    """
 
     packets: Sequence[Packet]
     ahead: deque[Link]
+    taken_ahead: int | None = None
 
     def __iter__(self) -> Iterator[Link]:
         while self.ahead:
@@ -123,11 +129,13 @@ class Output:
         finally:
             if sending is not None:
                 self._under_way = [one for one in self._under_way if one is not sending]
+        if sending is not None and sending.taken_ahead is not None:
+            taken, size = True, max(size, sending.taken_ahead)
         if self._counts:
             self._record.sent += len(packets)
             self._record.sent_bytes += size
         if gone or not taken:
-            self._drop(gone, len(packets))
+            self._drop(gone, 0 if taken else len(packets))
 
     def close(self) -> None:
         """End every edge cleanly. Idempotent."""
@@ -156,14 +164,16 @@ class Output:
                 link.channel.finish([packet for sending in ahead for packet in sending.packets])
                 for sending in ahead:
                     sending.ahead.remove(link)
+                    sending.taken_ahead = sum([packet.size for packet in sending.packets])
 
-    def _drop(self, gone: list[Link], packets: int) -> None:
+    def _drop(self, gone: list[Link], untaken: int) -> None:
         self._links = [link for link in self._links if link not in gone]
         if self._links:
             return
         if not self._tolerant:
             raise ChannelClosed(f"{self.name}: no reader is left")
-        self._record.discard(packets, "no_reader")
+        if untaken:
+            self._record.discard(untaken, "no_reader")
 
 
 class Entry:
