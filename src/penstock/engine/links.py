@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
-__all__ = ["Entry", "Input", "Link", "Output", "PacketClasses", "check_class"]
+__all__ = ["MAX_FOLLOWING", "Entry", "Input", "Link", "Output", "PacketClasses", "check_class"]
 
+
+MAX_FOLLOWING = 16
+"""Channels that wait at an input to take the place of one another: what is queued in them is memory."""
 
 PacketClasses: TypeAlias = tuple[type, ...] | None
 """The classes of packets that a pin takes; None takes all."""
@@ -202,6 +205,11 @@ class Entry:
     def follow(self, channel: Channel[Packet]) -> None:
         """Let another channel take the place of the last one when that has ended."""
         self._following.append(channel)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many channels wait here that no other may."""
+        return len(self._following) >= MAX_FOLLOWING
 
     def stop(self) -> None:
         """Take no more."""

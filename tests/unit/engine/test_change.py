@@ -358,6 +358,22 @@ async def test_the_mode_of_an_edge_can_be_changed():
     assert whole(await run_text(chain(), control=control))
 
 
+async def test_an_edge_to_a_reader_that_hangs_is_not_replaced_for_ever():
+    """What is queued in each of them is memory."""
+
+    async def control(run: Run) -> None:
+        for number in range(16):
+            mode = "reliable" if number % 2 else "best_effort"
+            await run.control.change([{"disconnect": edge("c", "end")}, {"connect": edge("c", "end", mode=mode)}])
+        again = [{"disconnect": edge("c", "end")}, {"connect": edge("c", "end", mode="best_effort")}]
+        with pytest.raises(ChangeRefused, match=r"'end\.in' has yet to work off 16 edges that were replaced"):
+            await run.control.change(again)
+        run.stop("test")
+
+    report = await run_text(chain(end="hang: true"), control=control, drain_timeout_s=0.05)
+    assert report.outcome == "cancelled"
+
+
 async def test_a_node_that_cannot_start_is_never_heard_of():
     events: list[Event] = []
     bad = {"add": {"id": "bad", "kind": "test::fault", "params": {"prepare": True}, "needs": "a"}}
