@@ -171,7 +171,7 @@ def _dismiss(change: Change, members: Members, patience: tuple[float, float]) ->
         members.records[name].removed = True
     for unit in units:
         unit.leaving = unit.records[-1].removed
-        if all(record.removed for record in unit.records):
+        if unit.leaving and all(record.removed or members.is_over(record.node_id) for record in unit.records):
             unit.scope.deadline = min(unit.scope.deadline, current_time() + patience[0 if unit.is_source else 1])
             if unit.is_source:
                 unit.contexts[0].stopping.set()

@@ -159,6 +159,24 @@ async def test_a_node_before_one_that_gives_its_end_gives_nothing_any_more():
     assert report.nodes["a"]["removed"]
 
 
+async def test_a_removed_node_is_cut_short_also_in_a_task_whose_other_nodes_are_over():
+    text = chain(end="hang: true").replace("forever: true", "packets: 64")
+    text = text.replace("c: {kind: 'core::passthrough'", "c: {kind: 'test::dial_at_the_end'")
+
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["c"].sent > 64)
+        await run.control.change([{"remove": {"id": "c"}}])
+        with anyio.move_on_after(2):
+            await until(lambda: run.records["c"].ended)
+        ended.append(run.records["c"].ended)
+        run.stop("test")
+
+    ended: list[bool] = []
+    report = await run_text(text, control=control, drain_timeout_s=0.05)
+    assert ended == [True]
+    assert report.nodes["c"]["reason"] == "shutdown"
+
+
 async def test_a_removed_node_that_does_not_end_is_cut_short():
     async def control(run: Run) -> None:
         await until(lambda: run.records["source"].received_bytes == 0 and run.records["c"].received > 10)
