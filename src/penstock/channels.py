@@ -253,6 +253,8 @@ class Channel(Generic[T]):
                 done = self._admit(packets, done)
         finally:
             self._sending -= 1
+            if self._finishing and not (self._closed or self._stopped):
+                self._admit(packets, done)  # if the sender was cancelled: the reader is to get them before the end
             if self._finishing and not self._sending:
                 self.close()
 

@@ -1,5 +1,7 @@
 """The contract suite over our channel, and what is its own."""
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -51,15 +53,21 @@ async def test_a_finished_channel_gives_what_waiting_senders_hold_then_the_end()
         await channel.send(packet())
 
 
-async def test_a_channel_whose_waiting_sender_is_cancelled_is_finished_all_the_same():
+@pytest.mark.parametrize("first", ["cancel", "finish"])
+async def test_a_channel_whose_waiting_senders_are_cancelled_is_finished_with_what_they_hold(first):
+    """Its reader is promised a clean end after all of that, so nothing may be missing before it."""
     channel = Channel(1)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(channel.send_many, [packet(), packet()])
-        await anyio.wait_all_tasks_blocked()
-        tasks.cancel_scope.cancel()
+    senders = [asyncio.create_task(channel.send_many([packet(n), packet(n + 1)])) for n in (1, 3)]
+    await anyio.wait_all_tasks_blocked()
+    if first == "finish":
         channel.finish()
+    for sender in senders:
+        sender.cancel()
+    channel.finish()
+    assert [one for one in await asyncio.gather(*senders, return_exceptions=True) if one is None] == []
     assert channel.ended
-    assert len(await channel.receive_many()) == 1
+    assert [one.size for one in await channel.receive_many()] == [1, 2, 3, 4]
+    assert await channel.receive_many() == []
 
 
 def test_a_channel_that_has_ended_is_not_finished():

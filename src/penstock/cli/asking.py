@@ -12,14 +12,19 @@ from penstock.cli.console import Exit, emit, fail, say
 from penstock.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["ask", "refuse"]
 
 
-def ask(path: Path, message: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
-    """Send a message and wait for its answer, which is printed if ``as_json``; ends the program if nobody answers."""
+def ask(
+    path: Path, message: dict[str, Any], *, as_json: bool, hide: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Send a message and wait for its answer, which is printed if ``as_json``; ends the program if nobody answers.
+
+    ``hide`` takes out of an answer what nobody is to see.
+    """
     try:
         made = _exchange(path, message)
     except OSError as error:
@@ -27,6 +32,8 @@ def ask(path: Path, message: dict[str, Any], *, as_json: bool) -> dict[str, Any]
         fail(failure, as_json=as_json)
     except RunError as error:
         fail(f"{path}: {error}", as_json=as_json)
+    if hide is not None:
+        hide(made)
     if as_json:
         emit(made)
     return made

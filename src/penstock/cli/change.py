@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial, reduce
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.cli.asking import ask, refuse
 from penstock.cli.console import Exit, fail, say
-from penstock.engine.document import read_document
+from penstock.engine.document import Document, read_document
 from penstock.engine.substitute import Environment
 from penstock.engine.yaml_tree import MAX_BYTES
 from penstock.errors import SpecError
 from penstock.findings import Finding, Severity
-
-if TYPE_CHECKING:
-    from penstock.engine.document import Document
 
 __all__ = ["change_command"]
 
@@ -32,7 +31,8 @@ def change_command(path: Path, file: str, *, dry_run: bool, as_json: bool) -> No
             raise SystemExit(int(Exit.INVALID)) from error
         fail(error, Exit.INVALID, as_json=True)
     action = "validate" if dry_run else "change"
-    made = ask(path, {"action": action, "ops": document.root.get("ops")}, as_json=as_json)
+    message = {"action": action, "ops": document.root.get("ops")}
+    made = ask(path, message, as_json=as_json, hide=partial(_hide, document))
     if not made["ok"]:
         findings = [str(_placed(one, Severity.ERROR, document)) for one in made.get("findings", ())]
         refuse(made, findings, as_json=as_json)
@@ -65,6 +65,18 @@ def _read(file: str) -> Document:
     if document is None or findings:
         raise SpecError(findings)
     return document
+
+
+def _hide(document: Document, made: dict[str, Any]) -> None:
+    """Say of a value that came from a variable what is written in the file; the run knows the value alone."""
+    for path in document.variables:
+        value = reduce(getitem, path, document.root)
+        shown, hidden = Document(document.file).show(path, value), document.show(path, value)
+        for one in made.get("findings", ()):
+            if one["path"] == ".".join(map(str, path)):
+                told = one["message"].replace(shown, hidden)
+                made["error"] = made["error"].replace(one["message"], told)
+                one["message"] = told
 
 
 def _placed(finding: dict[str, str], severity: Severity, document: Document) -> Finding:

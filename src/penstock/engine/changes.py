@@ -126,7 +126,7 @@ class _Draft:
 
     def compare(self, made: Graph, warnings: Iterable[Finding]) -> Change:
         """What leads from the graph as it was to ``made``."""
-        old, new = self._graph.edges, made.edges
+        old, new = dict.fromkeys(self._graph.edges), dict.fromkeys(made.edges)
         gone, fresh = set(self._removed), set(self._added)
         joined = tuple(edge for edge in new if edge not in old or {edge.source, edge.target} & fresh)
         parted = tuple(edge for edge in old if edge not in new or {edge.source, edge.target} & gone)

@@ -129,15 +129,15 @@ class Candidates:
         """They belong to the run now: tell of the change, and of what they have had to tell."""
         self._adopted = True
         change = self._change
+        for edge in change.parted:  # what goes first: its name may come again
+            self._tell(LINK_REMOVED, None, **edge.as_dict())
+        for name in change.removed:
+            self._tell(NODE_REMOVED, name)
         for name in change.added:
             self._tell(NODE_ADDED, name, kind=change.graph.nodes[name].kind)
         self._events.release()
-        for edge in change.parted:
-            self._tell(LINK_REMOVED, None, **edge.as_dict())
         for edge in change.joined:
             self._tell(LINK_ADDED, None, **edge.as_dict())
-        for name in change.removed:
-            self._tell(NODE_REMOVED, name)
 
     def _tell(self, name: str, node: str | None, **fields: str) -> None:
         self._host.events.publish(Event(name, node, fields))

@@ -81,7 +81,7 @@ class Context:
 
     def report(self, event: str, /, **fields: Any) -> None:
         """Publish an event of this node. Callable from any thread."""
-        self._bus.publish(Event(event, self.node_id, fields))
+        self._bus.publish(Event(event, self._record.name, fields))
 
     def discarded(self, packets: int, reason: str) -> None:
         """Count packets that the node dropped on purpose. Callable from any thread."""

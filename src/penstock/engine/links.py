@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from penstock.engine.record import NodeRecord
     from penstock.packets import Packet
 
-__all__ = ["Entry", "Input", "Link", "Output", "PacketClasses", "check_class"]
+__all__ = ["MAX_FOLLOWING", "Entry", "Input", "Link", "Output", "PacketClasses", "check_class"]
 
+
+MAX_FOLLOWING = 16
+"""Channels that wait at an input to take the place of one another: what is queued in them is memory."""
 
 PacketClasses: TypeAlias = tuple[type, ...] | None
 """The classes of packets that a pin takes; None takes all."""
@@ -47,12 +50,18 @@ class Link:
     best_effort: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Sending:
-    """Packets on their way to several edges, and those of them whose turn is yet to come."""
+    """Packets on their way to several edges.
+
+    Attributes:
+        ahead: the edges whose turn is yet to come.
+        taken_ahead: bytes of the packets, once an edge has got them before its turn.
+    """
 
     packets: Sequence[Packet]
     ahead: deque[Link]
+    taken_ahead: int | None = None
 
     def __iter__(self) -> Iterator[Link]:
         while self.ahead:
@@ -123,11 +132,13 @@ class Output:
         finally:
             if sending is not None:
                 self._under_way = [one for one in self._under_way if one is not sending]
+        if sending is not None and sending.taken_ahead is not None:
+            taken, size = True, max(size, sending.taken_ahead)
         if self._counts:
             self._record.sent += len(packets)
             self._record.sent_bytes += size
         if gone or not taken:
-            self._drop(gone, len(packets))
+            self._drop(gone, 0 if taken else len(packets))
 
     def close(self) -> None:
         """End every edge cleanly. Idempotent."""
@@ -156,14 +167,16 @@ class Output:
                 link.channel.finish([packet for sending in ahead for packet in sending.packets])
                 for sending in ahead:
                     sending.ahead.remove(link)
+                    sending.taken_ahead = sum([packet.size for packet in sending.packets])
 
-    def _drop(self, gone: list[Link], packets: int) -> None:
+    def _drop(self, gone: list[Link], untaken: int) -> None:
         self._links = [link for link in self._links if link not in gone]
         if self._links:
             return
         if not self._tolerant:
             raise ChannelClosed(f"{self.name}: no reader is left")
-        self._record.discard(packets, "no_reader")
+        if untaken:
+            self._record.discard(untaken, "no_reader")
 
 
 class Entry:
@@ -192,6 +205,11 @@ class Entry:
     def follow(self, channel: Channel[Packet]) -> None:
         """Let another channel take the place of the last one when that has ended."""
         self._following.append(channel)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many channels wait here that no other may."""
+        return len(self._following) >= MAX_FOLLOWING
 
     def stop(self) -> None:
         """Take no more."""

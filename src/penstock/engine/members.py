@@ -54,6 +54,11 @@ class Members:
         place = _place(unit, name) if isinstance(unit, StageUnit) else 0
         return unit.stage.is_over(place - 1) if isinstance(unit, StageUnit) and place else unit.entry(pin).ended
 
+    def is_full(self, name: str, pin: str) -> bool:
+        """Whether so many edges were replaced at a pin, which has not worked them off, that no other may be."""
+        unit = self.unit(name)
+        return not (isinstance(unit, StageUnit) and _place(unit, name)) and unit.entry(pin).is_full
+
     def output(self, name: str, pin: str) -> Output:
         """An output pin of a node, which is the last of its unit."""
         unit = self.unit(name)
@@ -80,8 +85,10 @@ class Members:
             del self.instances[name]
         for name in change.added:
             if name in self.records:  # of a node that was removed
+                record = self.records.pop(name)
                 numbers = (f"{name}.{number}" for number in count(1))
-                self.records[next(free for free in numbers if free not in self.records)] = self.records.pop(name)
+                record.name = next(free for free in numbers if free not in self.records)
+                self.records[record.name] = record
         self.instances.update(instances)
         self.records.update(records)
         gone = [unit for unit in self.units if all(record.removed and record.ended for record in unit.records)]

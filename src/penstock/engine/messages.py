@@ -42,6 +42,7 @@ async def answer(run: Run, text: bytes | str) -> dict[str, Any]:
         return refusal(f"a message has at most {MAX_MESSAGE} bytes")
     try:
         message = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        json.dumps(message, ensure_ascii=False).encode()  # fails at half of a surrogate pair, which is no text
     except _NoNumber as error:
         return refusal(f"{str(error)[:80]}: is no number of JSON, or too large")
     except (ValueError, RecursionError):

@@ -41,6 +41,7 @@ class NodeRecord:
     """State and counters of one node.
 
     Attributes:
+        name: what it is called in events: its id, or what it was renamed to when another node had been given that.
         received, sent, received_bytes, sent_bytes: counted by whoever drives the node.
         errored: counted by the node itself.
         discarded_by: packets dropped on purpose, by reason.
@@ -55,6 +56,7 @@ class NodeRecord:
         "discarded_by",
         "errored",
         "kind",
+        "name",
         "node_id",
         "reason",
         "received",
@@ -69,7 +71,7 @@ class NodeRecord:
     )
 
     def __init__(self, node_id: str, kind: str, bus: EventBus) -> None:
-        self.node_id = node_id
+        self.node_id = self.name = node_id
         self.kind = kind
         self.state = NodeState.CREATING
         self.reason = ""
@@ -127,7 +129,7 @@ class NodeRecord:
         """Note that parameters were set, and tell everybody."""
         self.tunes += 1
         self.tuned.update(params)
-        self._bus.publish(Event(NODE_TUNED, self.node_id, {"params": dict(params)}))
+        self._bus.publish(Event(NODE_TUNED, self.name, {"params": dict(params)}))
         logger.info("%s %s", NODE_TUNED, self.node_id, extra={"fields": {"node": self.node_id, "params": dict(params)}})
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,4 +148,4 @@ class NodeRecord:
         fields = {"state": self.state.value, "kind": self.kind}
         if self.reason:
             fields["reason"] = self.reason
-        self._bus.publish(Event(NODE_STATE, self.node_id, fields))
+        self._bus.publish(Event(NODE_STATE, self.name, fields))

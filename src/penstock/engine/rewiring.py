@@ -14,6 +14,7 @@ from anyio import current_time
 from penstock.channels import Channel
 from penstock.engine.build import input_of, link_of
 from penstock.engine.document import Document
+from penstock.engine.links import MAX_FOLLOWING
 from penstock.engine.report import Report
 from penstock.engine.units import StageUnit
 from penstock.errors import ChangeRefused, ConfigurationError
@@ -46,19 +47,14 @@ def check_alive(change: Change, members: Members) -> None:
     fresh: dict[str, list[Edge]] = {}
     for edge in change.joined:
         path = change.places[edge]
-        if edge.source not in change.added:
-            if members.is_over(edge.source):
-                report.error(path, f"nothing comes from '{edge.source}' any more: it {_state(edge.source, members)}")
-            elif not _has_output(edge, members):
-                report.error(path, f"'{edge.source}' makes its pin '{edge.source_pin}' at its start only")
+        if edge.source not in change.added and (barred := _gives_nothing(edge, members)):
+            report.error(path, barred)
         if edge.target in change.added:
             continue
-        if members.records[edge.target].ended:
-            report.error(path, f"'{edge.target}' takes nothing any more: it {_state(edge.target, members)}")
-        elif not _is_replaced(edge, change):
+        if not (members.records[edge.target].ended or _is_replaced(edge, change)):
             fresh.setdefault(edge.target, []).append(edge)
-        elif members.has_ended(edge.target, edge.target_pin):
-            report.error(path, f"the end has come to '{edge.target}.{edge.target_pin}', and nothing can follow it")
+        elif barred := _takes_nothing(edge, members):
+            report.error(path, barred)
     for name, edges in fresh.items():
         refused = _what_is_against(name, change.graph, members)
         if refused:
@@ -105,6 +101,27 @@ def rewire(
 def _state(name: str, members: Members) -> str:
     record = members.records[name]
     return f"has {record.state}" if record.ended else "is coming to its end"
+
+
+def _gives_nothing(edge: Edge, members: Members) -> str:
+    """Why nothing can come from where ``edge`` begins; empty if something can."""
+    if members.is_over(edge.source):
+        return f"nothing comes from '{edge.source}' any more: it {_state(edge.source, members)}"
+    if not _has_output(edge, members):
+        return f"'{edge.source}' makes its pin '{edge.source_pin}' at its start only"
+    return ""
+
+
+def _takes_nothing(edge: Edge, members: Members) -> str:
+    """Why ``edge`` cannot follow another one where it ends; empty if it can."""
+    name, pin = edge.target, edge.target_pin
+    if members.records[name].ended:
+        return f"'{name}' takes nothing any more: it {_state(name, members)}"
+    if members.has_ended(name, pin):
+        return f"the end has come to '{name}.{pin}', and nothing can follow it"
+    if members.is_full(name, pin):
+        return f"'{name}.{pin}' has yet to work off {MAX_FOLLOWING} edges that were replaced; try again later"
+    return ""
 
 
 def _has_output(edge: Edge, members: Members) -> bool:
@@ -154,7 +171,7 @@ def _dismiss(change: Change, members: Members, patience: tuple[float, float]) ->
         members.records[name].removed = True
     for unit in units:
         unit.leaving = unit.records[-1].removed
-        if all(record.removed for record in unit.records):
+        if unit.leaving and all(record.removed or members.is_over(record.node_id) for record in unit.records):
             unit.scope.deadline = min(unit.scope.deadline, current_time() + patience[0 if unit.is_source else 1])
             if unit.is_source:
                 unit.contexts[0].stopping.set()

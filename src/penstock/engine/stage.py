@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from anyio import Event, Lock, to_thread
 
 from penstock.engine.states import NodeState
-from penstock.errors import ChannelClosed, NodeError
+from penstock.errors import ChannelClosed, NodeError, RunCancelled, UpstreamFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,30 @@ SLICE_S = 0.002
 OFFLOADED_SLICE_S = 0.05
 
 
+class _Handing:
+    """What a stage is handing on, for which the stage that takes over its output waits."""
+
+    def __init__(self) -> None:
+        self._over = Event()
+        self._whole = False
+
+    def end(self, *, whole: bool) -> None:
+        """Say that it has been taken, or only a part of it."""
+        self._whole = whole
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Wait until it has been taken.
+
+        Raises:
+            UpstreamFailed: a part of it never will be.
+        """
+        await self._over.wait()
+        if not self._whole:
+            reason = "the stage that this one was divided from was cut short with packets in hand"
+            raise UpstreamFailed(reason) from RunCancelled(reason)
+
+
 class Stage:
     """The task of one or more fused transforms between an input and an output.
 
@@ -42,14 +66,14 @@ class Stage:
         steady: held while a worker thread is in the transforms; who holds it is between two packets.
     """
 
-    def __init__(self, steps: Sequence[Step], source: Entry, output: Output, *, after: Event | None = None) -> None:
+    def __init__(self, steps: Sequence[Step], source: Entry, output: Output, *, after: _Handing | None = None) -> None:
         """Make a stage.
 
         Args:
             steps: its transforms, in the direction of flow.
             source: where packets enter.
             output: where they leave.
-            after: wait for it before anything is done.
+            after: wait for it before anything is done; if a part of it is lost, what would follow is not sent.
         """
         self.steps = tuple(steps)
         self.steady = Lock(fast_acquire=True)
@@ -57,7 +81,7 @@ class Stage:
         self.output = output
         self._after = after
         self._sending = False
-        self._sent: Event | None = None
+        self._handing: _Handing | None = None
         self._finishing = -1
         self._offload = any(step.transform.offload for step in steps)
         self._slice_s = OFFLOADED_SLICE_S if self._offload else SLICE_S
@@ -67,7 +91,7 @@ class Stage:
 
         Raises:
             NodeError: a transform failed; what came before has been handed on.
-            UpstreamFailed: the input failed; likewise.
+            UpstreamFailed: the input failed, likewise; or the stage that this one was divided from was cut short.
             ChannelClosed: nobody takes the output any more.
         """
         for step in self.steps:
@@ -108,9 +132,9 @@ class Stage:
             source: where packets enter the new stage.
             output: where they leave this one from now on; the new stage has its former output.
         """
-        if self._sending and self._sent is None:
-            self._sent = Event()
-        rest = Stage(self.steps[count:], source, self.output, after=self._sent or self._after)
+        if self._sending and self._handing is None:
+            self._handing = _Handing()
+        rest = Stage(self.steps[count:], source, self.output, after=self._handing or self._after)
         self.steps = self.steps[:count]
         self.output = output
         return rest
@@ -180,13 +204,15 @@ class Stage:
     async def _send(self, packets: Sequence[Packet]) -> None:
         """Hand packets on; who takes over the output meanwhile waits until they have been taken."""
         self._sending = True
+        whole = False
         try:
             await self.output.send_many(packets)
+            whole = True
         finally:
             self._sending = False
-            if self._sent is not None:
-                self._sent.set()
-                self._sent = None
+            if self._handing is not None:
+                self._handing.end(whole=whole)
+                self._handing = None
 
     async def _finish(self) -> None:
         """Let each transform in turn give what it held back, and work that off before the next one ends.

@@ -32,7 +32,7 @@ async def publish_stats(records: Mapping[str, NodeRecord], bus: EventBus) -> Non
 
     def publish(record: NodeRecord, now: float) -> None:
         published[record] = (now, record.stats)
-        bus.publish(Event(NODE_STATS, record.node_id, record.stats.as_dict()))
+        bus.publish(Event(NODE_STATS, record.name, record.stats.as_dict()))
 
     try:
         while True:

@@ -159,6 +159,24 @@ async def test_a_node_before_one_that_gives_its_end_gives_nothing_any_more():
     assert report.nodes["a"]["removed"]
 
 
+async def test_a_removed_node_is_cut_short_also_in_a_task_whose_other_nodes_are_over():
+    text = chain(end="hang: true").replace("forever: true", "packets: 64")
+    text = text.replace("c: {kind: 'core::passthrough'", "c: {kind: 'test::dial_at_the_end'")
+
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["c"].sent > 64)
+        await run.control.change([{"remove": {"id": "c"}}])
+        with anyio.move_on_after(2):
+            await until(lambda: run.records["c"].ended)
+        ended.append(run.records["c"].ended)
+        run.stop("test")
+
+    ended: list[bool] = []
+    report = await run_text(text, control=control, drain_timeout_s=0.05)
+    assert ended == [True]
+    assert report.nodes["c"]["reason"] == "shutdown"
+
+
 async def test_a_removed_node_that_does_not_end_is_cut_short():
     async def control(run: Run) -> None:
         await until(lambda: run.records["source"].received_bytes == 0 and run.records["c"].received > 10)
@@ -182,8 +200,16 @@ async def test_a_node_is_replaced_by_one_of_its_name():
         await more()
         run.stop("test")
 
-    report = await run_text(chain(), control=control)
+    events: list[Event] = []
+    report = await run_text(chain(), control=control, on_event=events.append)
     assert whole(report)
+    told = [one for one in events if one.name in ("node.added", "node.removed", "node.state")]
+    states = [str(one.fields.get("state", one.name)) for one in told if one.node == "b"]
+    life = ["creating", "initializing", "ready", "running"]
+    assert states == [*life, "node.removed", "node.added", *life, "stopped"]
+    assert [one.fields["state"] for one in told if one.node == "b.1"] == ["stopped"]
+    last = {one.node: one.fields["sent"] for one in events if one.name == "node.stats"}
+    assert last == {name: node["stats"]["sent"] for name, node in report.nodes.items()}
     marks = [packet.data[:-4] for packet in Collect.kept["default"]]
     assert marks == sorted(marks)
     assert set(marks) == {b"", b"\x07", b"\x09"}
@@ -271,6 +297,31 @@ nodes:
     assert report.warnings == ("dam: was removed, did not end within 0.05 s, and was cut short",)
 
 
+async def test_what_a_divided_stage_had_in_hand_breaks_the_stream_behind_it_if_it_is_cut_short(monkeypatch):
+    """The packets of `c` are in the hand of the task of `a`, whose own edge has been cut."""
+
+    async def wait_and_read(self, ctx) -> None:
+        await opened.wait()
+        await read(self, ctx)
+
+    read, opened = Collect.run, anyio.Event()
+    monkeypatch.setattr(Collect, "run", wait_and_read)
+
+    async def control(run: Run) -> None:
+        await until(lambda: run.records["c"].sent >= 128)
+        await run.control.change([{"disconnect": edge("a", "b")}])
+        await run.control.change([{"remove": {"id": "a"}}])
+        await until(lambda: run.records["a"].ended)
+        opened.set()
+        await until(lambda: run.records["end"].ended)
+
+    text = chain().replace("forever: true", "packets: 500")
+    report = await run_text(text, control=control, drain_timeout_s=0.05)
+    assert len(numbers()) < report.nodes["c"]["stats"]["sent"]
+    assert Collect.ends["default"] == "UpstreamFailed"
+    assert report.warnings == ("a: was removed, did not end within 0.05 s, and was cut short",)
+
+
 async def test_what_failed_before_a_node_was_removed_is_not_made_good_by_that():
     """A stream that was broken off does not end cleanly because the node under way to its end has gone."""
     text = """
@@ -323,6 +374,22 @@ async def test_the_mode_of_an_edge_can_be_changed():
         run.stop("test")
 
     assert whole(await run_text(chain(), control=control))
+
+
+async def test_an_edge_to_a_reader_that_hangs_is_not_replaced_for_ever():
+    """What is queued in each of them is memory."""
+
+    async def control(run: Run) -> None:
+        for number in range(16):
+            mode = "reliable" if number % 2 else "best_effort"
+            await run.control.change([{"disconnect": edge("c", "end")}, {"connect": edge("c", "end", mode=mode)}])
+        again = [{"disconnect": edge("c", "end")}, {"connect": edge("c", "end", mode="best_effort")}]
+        with pytest.raises(ChangeRefused, match=r"'end\.in' has yet to work off 16 edges that were replaced"):
+            await run.control.change(again)
+        run.stop("test")
+
+    report = await run_text(chain(end="hang: true"), control=control, drain_timeout_s=0.05)
+    assert report.outcome == "cancelled"
 
 
 async def test_a_node_that_cannot_start_is_never_heard_of():

@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.engine.changes import plan_change
+from penstock.engine.graph import Edge
 from penstock.engine.load import check_text
 from penstock.engine.run import Run
 from penstock.errors import ChangeRefused
@@ -172,6 +173,24 @@ def test_operations_may_stand_in_any_order_and_what_they_come_to_counts():
     )
     warned = plan_change([add("s", "test::source")], graph).warnings
     assert [str(one) for one in warned] == ["change: warning: ops.0.add: nothing takes what 's' (test::source) gives"]
+
+
+def test_a_change_of_a_large_graph_looks_at_each_edge_a_few_times(monkeypatch):
+    """The run stands still meanwhile."""
+    compared = 0
+    equal = Edge.__eq__
+
+    def counting(this, other):
+        nonlocal compared
+        compared += 1
+        return equal(this, other)
+
+    graph, _ = check_text(MIX, registry=registry())
+    graph = plan_change([add("wide", "audio::mixer", needs=["one"] * 500), add("w", needs="wide")], graph).graph
+    monkeypatch.setattr(Edge, "__eq__", counting)
+    change = plan_change([disconnect("one", "wide.in_499")], graph)
+    assert ([edge.target_pin for edge in change.parted], change.joined) == (["in_499"], ())
+    assert 500 < compared < 5_000
 
 
 def test_an_added_node_is_checked_like_the_others_from_then_on():

@@ -10,6 +10,9 @@ from support.pipelines import run_text
 
 TEXT = "steps: [{kind: 'test::source', params: {forever: true}}, {kind: 'test::dial'}, {kind: 'test::collect'}]"
 
+HALF = r"""{"action": "validate", "ops": [{"add": {"id": "n", "kind": "core::object_store_writer", "needs": "step_1",
+"params": {"url": "\ud800"}}}]}"""
+
 
 async def answers(*messages, then_stop=True):
     """The answers of a run to messages, and its report."""
@@ -82,6 +85,8 @@ async def test_a_run_can_be_shown_and_stopped():
         ("{", "a message is a JSON object on one line, such as"),
         (b"\xff\xfe", "a message is a JSON object on one line, such as"),
         ("[" * 100_000, "a message is a JSON object on one line, such as"),
+        ('{"action": "show", "id": "\\ud800"}', "a message is a JSON object on one line, such as"),
+        (HALF, "a message is a JSON object on one line, such as"),
         ("[1]", "a message is a JSON object"),
         ({}, "action: must be tune, change, validate, show or stop"),
         ({"action": ["tune"]}, "action: must be tune, change, validate, show or stop"),
