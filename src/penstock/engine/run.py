@@ -25,7 +25,7 @@ from penstock.engine.record import NodeRecord
 from penstock.engine.states import NodeState, StopReason
 from penstock.engine.stats import publish_stats
 from penstock.engine.units import Unit, end_reason
-from penstock.errors import ChannelClosed, NodeError, RunCancelled, describe, root_cause
+from penstock.errors import ChannelClosed, NodeError, RunCancelled, RunError, describe, root_cause
 from penstock.telemetry import RUN_FINISHED, RUN_STARTED, RUN_STOPPING, context, logger
 
 if TYPE_CHECKING:
@@ -221,9 +221,8 @@ class Run:
             if unit.scope.cancelled_caught:
                 reason = StopReason.SHUTDOWN
                 if unit.leaving and not unit.is_source:
-                    seconds = f"{self.options.drain_timeout_s:g} s"
-                    unit.contexts[-1].warn(f"was removed, did not end within {seconds}, and was cut short")
-                    error = RunCancelled(f"'{unit.records[-1].node_id}' was removed and cut short")
+                    late = f"removed, did not end within {self.options.drain_timeout_s:g} s, and was cut short"
+                    error = NodeError(unit.records[-1].node_id, RunError(late))
         except get_cancelled_exc_class():
             await self._close(unit, RunCancelled(self._ending.aborted or "the run was cut short"), StopReason.SHUTDOWN)
             raise

@@ -119,7 +119,7 @@ async def test_a_chain_whose_reader_is_blocked_is_divided_all_the_same(kind):
     text = chain(kind, "hang: true").replace("forever: true", "packets: 500")
     report = await run_text(text, control=control, drain_timeout_s=0.5)
     assert consecutive(numbers("side"))
-    assert (report.nodes["end"]["state"], report.nodes["b"]["state"]) == ("stopped", "stopped")
+    assert (report.nodes["end"]["state"], report.nodes["b"]["state"]) == ("failed", "stopped")
 
 
 async def test_a_stage_is_divided_while_it_gives_its_end():
@@ -174,7 +174,7 @@ async def test_a_removed_node_is_cut_short_also_in_a_task_whose_other_nodes_are_
     ended: list[bool] = []
     report = await run_text(text, control=control, drain_timeout_s=0.05)
     assert ended == [True]
-    assert report.nodes["c"]["reason"] == "shutdown"
+    assert str(report.error) == "node 'c': removed, did not end within 0.05 s, and was cut short"
 
 
 async def test_a_removed_node_that_does_not_end_is_cut_short():
@@ -185,9 +185,8 @@ async def test_a_removed_node_that_does_not_end_is_cut_short():
         run.stop("test")
 
     report = await run_text(chain(end="hang: true"), control=control, drain_timeout_s=0.3)
-    assert report.ok
-    assert report.nodes["end"]["reason"] == "shutdown"
-    assert report.warnings == ("end: was removed, did not end within 0.3 s, and was cut short",)
+    assert (report.outcome, report.nodes["end"]["state"]) == ("failed", "failed")
+    assert str(report.error) == "node 'end': removed, did not end within 0.3 s, and was cut short"
 
 
 async def test_a_node_is_replaced_by_one_of_its_name():
@@ -294,7 +293,7 @@ nodes:
 
     report = await run_text(text, control=control, drain_timeout_s=0.05)
     assert Collect.ends["default"] == "UpstreamFailed"
-    assert report.warnings == ("dam: was removed, did not end within 0.05 s, and was cut short",)
+    assert str(report.error) == "node 'dam': removed, did not end within 0.05 s, and was cut short"
 
 
 async def test_what_a_divided_stage_had_in_hand_breaks_the_stream_behind_it_if_it_is_cut_short(monkeypatch):
@@ -319,7 +318,7 @@ async def test_what_a_divided_stage_had_in_hand_breaks_the_stream_behind_it_if_i
     report = await run_text(text, control=control, drain_timeout_s=0.05)
     assert len(numbers()) < report.nodes["c"]["stats"]["sent"]
     assert Collect.ends["default"] == "UpstreamFailed"
-    assert report.warnings == ("a: was removed, did not end within 0.05 s, and was cut short",)
+    assert str(report.error) == "node 'a': removed, did not end within 0.05 s, and was cut short"
 
 
 async def test_what_failed_before_a_node_was_removed_is_not_made_good_by_that():
