@@ -6,6 +6,7 @@ A channel stands only where it is needed: at a fan-out, at a fan-in, and next to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock import packets, pins
@@ -18,7 +19,7 @@ from penstock.errors import NodeError
 from penstock.nodes.base import Node, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from penstock.engine.context import Context
     from penstock.engine.graph import Edge, Graph, GraphNode
@@ -121,40 +122,53 @@ def wire(
         tolerant: outputs whose last reader has stopped go on and discard (a live run).
     """
     groups = fuse(graph, instances)
-    inner = {(group[i], group[i + 1]) for group in groups for i in range(len(group) - 1)}
-    links: dict[tuple[str, str], list[Link]] = {}
-    entries: dict[str, dict[str, Channel[Packet]]] = {name: {} for name in instances}
-    joints: dict[Edge, Channel[Packet]] = {}
-    for edge in graph.edges:
-        if (edge.source, edge.target) in inner or not {edge.source, edge.target} & instances.keys():
-            continue
-        channel: Channel[Packet] = Channel(name=edge.name)
-        if edge.source in instances:
-            links.setdefault((edge.source, edge.source_pin), []).append(link_of(edge, channel))
-        if edge.target in instances:
-            entries[edge.target][edge.target_pin] = channel
-        if not {edge.source, edge.target} <= instances.keys():
-            joints[edge] = channel
+    laid = _lay(graph, groups, instances)
 
     def output(name: str, pin: str) -> Output:
         counts = not isinstance(instances[name], Transform)
-        return Output(f"{name}.{pin}", records[name], links.get((name, pin), ()), tolerant=tolerant, counts=counts)
+        return Output(f"{name}.{pin}", records[name], laid.links.get((name, pin), ()), tolerant=tolerant, counts=counts)
 
     units: list[Unit] = []
     for group in groups:
         first = instances[group[0]]
         if isinstance(first, Transform):
             steps = [_step(graph.nodes[name], instances[name], records[name]) for name in group]
-            stage = Stage(steps, Entry(entries[group[0]]["in"]), output(group[-1], "out"))
+            stage = Stage(steps, Entry(laid.entries[group[0]]["in"]), output(group[-1], "out"))
             units.append(StageUnit(stage, [context_of(records[name]) for name in group]))
         else:
             node = graph.nodes[group[0]]
             ctx = context_of(records[node.id])
-            for pin, channel in entries[node.id].items():
+            for pin, channel in laid.entries[node.id].items():
                 ctx.inputs[pin] = input_of(node, pin, channel, records[node.id])
             ctx.outputs.update({pin: output(node.id, pin) for pin in _output_names(node, graph)})
             units.append(NodeUnit(first, ctx, records[node.id]))
-    return Wired(units, joints)
+    return Wired(units, laid.joints)
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """The channels of edges, by who sends, by who receives, and those to nodes that were there before."""
+
+    links: dict[tuple[str, str], list[Link]]
+    entries: dict[str, dict[str, Channel[Packet]]]
+    joints: dict[Edge, Channel[Packet]]
+
+
+def _lay(graph: Graph, groups: Sequence[Sequence[str]], instances: Mapping[str, Instance]) -> _Laid:
+    """Make a channel of each edge that begins or ends at one of ``instances``, but of those within a group."""
+    laid = _Laid({}, {name: {} for name in instances}, {})
+    inner = {pair for group in groups for pair in pairwise(group)}
+    for edge in graph.edges:
+        if (edge.source, edge.target) in inner or not {edge.source, edge.target} & instances.keys():
+            continue
+        channel: Channel[Packet] = Channel(name=edge.name)
+        if edge.source in instances:
+            laid.links.setdefault((edge.source, edge.source_pin), []).append(link_of(edge, channel))
+        if edge.target in instances:
+            laid.entries[edge.target][edge.target_pin] = channel
+        if not {edge.source, edge.target} <= instances.keys():
+            laid.joints[edge] = channel
+    return laid
 
 
 def link_of(edge: Edge, channel: Channel[Packet]) -> Link:
