@@ -19,6 +19,7 @@ while read -r -a benchmark; do
   "$venv/bin/python" "benchmarks/${benchmark[0]}" "${benchmark[@]:1}" </dev/null
 done <<'END'
 engine.py
+packets.py
 media/transcode.py
 media/live.py
 media/live.py --clock cpu

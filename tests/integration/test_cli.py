@@ -112,6 +112,22 @@ def test_a_pipeline_that_is_triggered_needs_no_input_and_takes_one(tmp_path, giv
     assert json.loads(report.read_text())["nodes"]["through"]["stats"]["received"] == packets
 
 
+def test_a_field_that_is_not_required_is_not_triggered(tmp_path):
+    file, report = tmp_path / "button.yml", tmp_path / "report.json"
+    file.write_text("""
+mode: oneshot
+client: {input: {type: trigger}, output: {type: json}}
+nodes:
+  source: {kind: 'streamkit::http_input', params: {fields: [go, {name: more, required: false}]}}
+  more: {kind: 'core::sink', needs: source.more}
+  answer: {kind: 'streamkit::http_output', needs: source.go}
+""")
+    ended = penstock("run", file, "-o", tmp_path / "out", "--report", report)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(report.read_text())["nodes"]["more"]["stats"]["received"] == 0
+    assert json.loads(report.read_text())["nodes"]["answer"]["stats"]["received"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

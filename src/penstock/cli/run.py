@@ -71,7 +71,7 @@ def run_command(arguments: RunArguments, verbosity: int) -> None:
     _allow(SECRETS_VARIABLE, arguments.script_secrets, check_secrets)
     if arguments.state is not None:
         os.environ[STATE_VARIABLE] = str(arguments.state)
-    # No node multiplies matrices, and numpy's threads for it spin for 60 ms of CPU when it is imported.
+    # No node multiplies matrices, and numpy's threads for that spin for a while when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     graph = load_or_exit(arguments.file, arguments.overrides, as_json=arguments.as_json)
     try:

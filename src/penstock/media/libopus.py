@@ -141,7 +141,7 @@ class OpusDecoder:
             BadData: it is not an Opus packet.
         """
         start = self._used
-        if start + samples > len(self._room):  # to make room for each packet, and tell its address, costs 2 µs
+        if start + samples > len(self._room):  # making room, and asking for its address, is dear: do it for several
             self._room = np.empty((max(_ROOM, samples), self._channels), np.float32)
             self._address = self._room.ctypes.data
             start = 0

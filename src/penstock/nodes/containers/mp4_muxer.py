@@ -51,7 +51,7 @@ class Mp4MuxerConfig(NodeConfig):
         200,
         ge=1,
         le=60_000,
-        description="Length of a fragment in mode `stream`, so long do the first bytes wait. 500 saves 3 %.",
+        description="Length of a fragment in mode `stream`: so long the first bytes wait. Longer ones take less room.",
     )
     segment_seconds: float = Field(0, ge=0, description=SEGMENT_SECONDS)
     num_inputs: int = Field(1, description="Inputs; 1, as video is not supported yet.")
